@@ -1,0 +1,90 @@
+"""Identity of ids, rows and snapshots: the few functions that every stored byte depends on."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+BUCKETS = 64
+
+
+def splitmix64(values: np.ndarray) -> np.ndarray:
+    """SplitMix64's finalizer of int64/uint64 values of any shape, as uint64.
+
+    Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+    `features.bucketing.splitmix64` is the same function as a Spark column.
+    """
+    z = np.asarray(values).astype(np.int64).view(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def bucket_of(ids: np.ndarray) -> np.ndarray:
+    """The fixed bucket, 0…63, of each id: `splitmix64(id) % 64`, int64 of the same shape."""
+    return (splitmix64(ids) % np.uint64(BUCKETS)).astype(np.int64)
+
+
+def id_of_string(text: str) -> int:
+    """A stable non-negative int64 for a string id: the first 63 bits of its sha256."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def sha256_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def canonical_json(value: object) -> bytes:
+    """One spelling per value: sorted keys, no spaces, UTF-8, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest(parts: Iterable[str]) -> str:
+    """One hash for an ordered list of hashes."""
+    return sha256_of(canonical_json(list(parts)))
+
+
+def rows_hash(rows: pa.Table) -> str:
+    """sha256 of rows in the order and with the columns given, independent of chunks, codecs and files.
+
+    Per column: name, type, validity as one byte a row, then the values with nulls zeroed (lists and strings as
+    lengths followed by their children). Floats: -0.0 is 0.0 and every NaN is one NaN.
+    """
+    hasher = hashlib.sha256(f"{rows.num_rows}".encode())
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        hasher.update(f"|{name}:{column.type}|".encode())
+        array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+        for part in _canonical_parts(array):
+            hasher.update(part)
+    return hasher.hexdigest()
+
+
+def _canonical_parts(array: pa.Array) -> Iterable[np.ndarray]:
+    if array.null_count:
+        yield pc.is_valid(array).to_numpy(zero_copy_only=False).view(np.uint8)
+    else:
+        yield np.ones(len(array), np.uint8)
+    kind = array.type
+    if pa.types.is_string(kind):
+        array = pc.cast(array, pa.binary())
+        yield _lengths(pc.binary_length(array))
+        yield np.frombuffer(b"".join(array.drop_null().to_pylist()), np.uint8)
+    elif pa.types.is_list(kind):
+        yield _lengths(pc.list_value_length(array))
+        yield from _canonical_parts(array.drop_null().flatten())
+    elif pa.types.is_floating(kind):
+        values = array.fill_null(0).to_numpy(zero_copy_only=False).copy()
+        values[np.isnan(values)] = np.nan
+        yield values + 0.0
+    elif pa.types.is_boolean(kind):
+        yield array.fill_null(False).to_numpy(zero_copy_only=False).view(np.uint8)
+    else:
+        whole = pa.int64() if pa.types.is_timestamp(kind) else pa.int32() if pa.types.is_date(kind) else kind
+        yield np.ascontiguousarray(array.cast(whole).fill_null(0).to_numpy(zero_copy_only=False))
+
+
+def _lengths(lengths: pa.Array) -> np.ndarray:
+    return np.ascontiguousarray(lengths.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False))

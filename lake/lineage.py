@@ -1,0 +1,172 @@
+"""What each snapshot is made from: plans, and the manifests that answer them.
+
+A job asks `plan(table, as_of)` what it is about to make; the plan's identity follows from the content hashes of its
+inputs, so nothing ever asks for "the newest". `resolve` returns the committed snapshot or says which command makes it.
+"""
+
+from datetime import date, timedelta
+
+from lake import dates, numbered_log, snapshot
+from lake.hashing import digest
+from lake.snapshot import Manifest, Plan
+from lake.tables import table
+
+CHUNKED = ("events", "tiles")
+PUBLISH_LAG_HOURS = 6
+
+
+class Missing(Exception):
+    """A snapshot or a sealed day that is needed does not exist; the message names the command that makes it."""
+
+
+def landings(name: str, as_of: date | None = None) -> list[dict]:
+    """Log entries of committed landings of a raw table, in arrival order; only those that begin before as_of."""
+    found = [entry for entry in numbered_log.entries("landing") if entry["table"] == name]
+    found = [entry for entry in found if as_of is None or date.fromisoformat(entry["start"]) < as_of]
+    return sorted(found, key=lambda entry: entry["start"])
+
+
+def landed(entry: dict) -> Manifest:
+    """The raw snapshot of a landing's log entry."""
+    return snapshot.load(entry["table"], date.fromisoformat(entry["end"]), entry["identity"])
+
+
+def missing_days(as_of: date) -> list[date]:
+    """Days from the first sealed one to as_of - 1 that nobody sealed; [as_of - 1] when nothing was ever landed."""
+    sealed = [(date.fromisoformat(e["start"]), date.fromisoformat(e["end"])) for e in landings("raw_events", as_of)]
+    if not sealed:
+        return [as_of - timedelta(days=1)]
+    found, reached = [], sealed[0][0]
+    for start, end in sealed:
+        found += dates.days(reached, start)
+        reached = max(reached, end)
+    return found + dates.days(reached, as_of)
+
+
+def require_sealed(as_of: date) -> None:
+    """Missing names the first days that nobody sealed before as_of."""
+    missing = missing_days(as_of)
+    if missing:
+        named = ", ".join(day.isoformat() for day in missing[:5]) + (" …" if len(missing) > 5 else "")
+        raise Missing(f"the night of {as_of} needs every arrival day before it, but {len(missing)} were never sealed: "
+                      f"{named}. Land them: python -m jobs.land PATH (a day without rows is sealed by --seal-through)")
+
+
+def chunk_plans(name: str, as_of: date) -> list[Plan]:
+    """Plans of a chunked table, one per events landing that begins before as_of, in arrival order.
+
+    Missing when the chunks of an input are not built.
+    """
+    entries = landings("raw_events", as_of)
+    if name == "events":
+        return _event_plans(entries)
+    plans = []
+    for entry, events in zip(entries, chunks("events", as_of), strict=True):
+        end = date.fromisoformat(entry["end"])
+        plans.append(Plan(name, end, {"start": entry["start"]},
+                          {"events": events.content_hash, "raw_videos": _landed_digest("raw_videos", end)}))
+    return plans
+
+
+def _event_plans(entries: list[dict]) -> list[Plan]:
+    """A chunk's duplicates depend on all that arrived before it, so its inputs name the landings before its own."""
+    hashes = [entry["content_hash"] for entry in entries]
+    return [Plan("events", date.fromisoformat(entry["end"]), {"start": entry["start"]},
+                 {"raw_events": hashes[n], "previous": digest(hashes[:n])}) for n, entry in enumerate(entries)]
+
+
+def chunks(name: str, as_of: date) -> list[Manifest]:
+    """Committed chunks with rows that arrived before as_of; the last may hold later rows too: filter by arrival."""
+    return [_found(plan) for plan in chunk_plans(name, as_of)]
+
+
+def plan(name: str, as_of: date, **parameters: object) -> Plan:
+    """What the snapshot of a table as of a date would be. Missing when one of its inputs is not built."""
+    settings = {**table(name).parameters, **parameters}
+    return Plan(name, as_of, settings, _INPUTS[name](as_of))
+
+
+def resolve(name: str, as_of: date, **parameters: object) -> Manifest:
+    """The committed snapshot of a table as of a date. Missing names the command that makes it."""
+    return _found(plan(name, as_of, **parameters))
+
+
+def _found(wanted: Plan) -> Manifest:
+    manifest = snapshot.find(wanted)
+    if manifest is None:
+        verb = "build " + wanted.table if wanted.table not in ("ann_index", "recommendations", "fallback") \
+            else wanted.table
+        raise Missing(f"{wanted.table} as of {wanted.as_of} is not built; run: "
+                      f"python -m jobs.{verb} --as-of {wanted.as_of}")
+    return manifest
+
+
+def promoted(as_of: date) -> dict | None:
+    """The promotion a night uses: the newest with training as_of <= the night's; None before the first."""
+    found = [entry for entry in numbered_log.entries("promotions")
+             if entry["decision"] == "promoted" and date.fromisoformat(entry["as_of"]) <= as_of]
+    return max(found, key=lambda entry: (entry["as_of"], entry["number"]), default=None)
+
+
+def model_of(as_of: date) -> Manifest | None:
+    """The model snapshot that a night uses, pinned by the promotion log; None while no model has passed."""
+    entry = promoted(as_of)
+    if entry is None:
+        return None
+    manifest = snapshot.load("model", date.fromisoformat(entry["as_of"]), entry["identity"])
+    if manifest.content_hash != entry["content_hash"]:
+        raise snapshot.Damaged(f"model {entry['identity'][:16]} differs from promotion {entry['number']}")
+    return manifest
+
+
+def blocked(as_of: date) -> list[int]:
+    """Videos that people blocked for nights from as_of on, ascending (`python -m jobs.block`)."""
+    return sorted({entry["video_id"] for entry in numbered_log.entries("blocks")
+                   if date.fromisoformat(entry["from"]) <= as_of})
+
+
+def live_as_of(event_day: date) -> tuple[date, date]:
+    """The snapshot dates that were live during a day: before and after the publish lag has passed."""
+    return event_day - timedelta(days=1), event_day
+
+
+def _chunk_digest(name: str, as_of: date) -> str:
+    return digest(manifest.content_hash for manifest in chunks(name, as_of))
+
+
+def _landed_digest(name: str, as_of: date) -> str:
+    return digest(entry["content_hash"] for entry in landings(name, as_of))
+
+
+def _snapshot_digest(as_of: date) -> str:
+    days = resolve("labels", as_of).extra["snapshot_days"]
+    return digest(resolve("feature_snapshots", date.fromisoformat(day)).content_hash for day in days)
+
+
+def _model_hash(as_of: date) -> str:
+    model = model_of(as_of)
+    return model.content_hash if model else "none"
+
+
+def _hash(name: str, as_of: date) -> str:
+    return resolve(name, as_of).content_hash
+
+
+_INPUTS = {
+    "feature_snapshots": lambda d: {"tiles": _chunk_digest("tiles", d)},
+    "popularity": lambda d: {"tiles": _chunk_digest("tiles", d)},
+    "catalogue": lambda d: {"raw_videos": _landed_digest("raw_videos", d), "events": _chunk_digest("events", d),
+                            "ids": _landed_digest("ids", d)},
+    "histories": lambda d: {"events": _chunk_digest("events", d), "raw_users": _landed_digest("raw_users", d),
+                            "ids": _landed_digest("ids", d)},
+    "labels": lambda d: {"events": _chunk_digest("events", d), "raw_videos": _landed_digest("raw_videos", d)},
+    "training_examples": lambda d: {"labels": _hash("labels", d), "feature_snapshots": _snapshot_digest(d)},
+    "ann_index": lambda d: {"model": _model_hash(d), "catalogue": _hash("catalogue", d),
+                            "blocked": digest(map(str, blocked(d)))},
+    "fallback": lambda d: {"popularity": _hash("popularity", d), "catalogue": _hash("catalogue", d),
+                           "blocked": digest(map(str, blocked(d)))},
+    "recommendations": lambda d: {
+        "model": _model_hash(d), "ann_index": _hash("ann_index", d) if model_of(d) else "none",
+        **{name: _hash(name, d) for name in ("histories", "catalogue", "popularity", "feature_snapshots")},
+        "blocked": digest(map(str, blocked(d)))},
+}

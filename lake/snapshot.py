@@ -1,0 +1,285 @@
+"""The one storage primitive: immutable files that a manifest, created last, makes exist.
+
+    attempt = snapshot.begin(plan)              a folder of this attempt's own
+    parts = [snapshot.write_part(...)]          Parquet, one row group per bucket; hashed and profiled on the way
+    snapshot.commit(attempt, parts, checks)     `<table>/as_of=D/<identity>.json`, created if absent
+
+A second writer of the same identity finds the manifest, drops its own files and returns the first one's.
+"""
+
+import json
+import os
+import posixpath
+import uuid
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lake import storage
+from lake.hashing import bucket_of, canonical_json, digest, rows_hash, sha256_of
+from lake.profile import key_duplicates, merge_profiles, profile_rows
+from lake.tables import Table, table
+
+
+class Damaged(Exception):
+    """A file differs from what its manifest says."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a snapshot would be: its table, date, parameters and inputs (name → content hash)."""
+
+    table: str
+    as_of: date
+    parameters: dict[str, object] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        declared = table(self.table)
+        return sha256_of(canonical_json(
+            [declared.name, declared.version, self.as_of.isoformat(), self.parameters, self.inputs]))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a snapshot is. `files`: path relative to the manifest's folder, sha256, size, rows. `extra`: facts of the
+    table's own (recall, counts). `recorded`: clock readings and revisions, outside every hash."""
+
+    table: str
+    version: int
+    as_of: date
+    identity: str
+    content_hash: str
+    rows: int
+    files: list[dict]
+    parameters: dict
+    inputs: dict
+    schema: dict[str, str]
+    profile: dict
+    checks: list[dict]
+    extra: dict
+    recorded: dict
+
+    @property
+    def folder(self) -> str:
+        return _folder(self.table, self.as_of)
+
+    def path(self, name: str) -> str:
+        """Absolute path of the file whose name ends so. KeyError when there is none."""
+        for file in self.files:
+            if posixpath.basename(file["path"]) == name:
+                return posixpath.join(self.folder, file["path"])
+        raise KeyError(f"{self.table} as of {self.as_of} has no file {name!r}")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A folder that one run of a job may write to."""
+
+    plan: Plan
+    folder: str
+
+
+def _folder(name: str, as_of: date) -> str:
+    return storage.join("lake", name, f"as_of={as_of.isoformat()}")
+
+
+def manifest_path(plan: Plan) -> str:
+    return f"{_folder(plan.table, plan.as_of)}/{plan.identity}.json"
+
+
+def find(plan: Plan) -> Manifest | None:
+    """The committed snapshot of a plan, or None."""
+    path = manifest_path(plan)
+    return _parse(path) if storage.exists(path) else None
+
+
+def load(name: str, as_of: date, identity: str) -> Manifest:
+    """The snapshot with this identity. Damaged when its manifest is gone."""
+    path = f"{_folder(name, as_of)}/{identity}.json"
+    if not storage.exists(path):
+        raise Damaged(f"{path} is missing; `python -m jobs.rollback` returns to an earlier release")
+    return _parse(path)
+
+
+def committed(name: str) -> list[tuple[date, str]]:
+    """(as_of, identity) of every snapshot of a table, for reports and clean-up; no job computes from it."""
+    found = []
+    for entry in storage.names(storage.join("lake", name)):
+        as_of = date.fromisoformat(entry.removeprefix("as_of="))
+        found += [(as_of, file[:-5]) for file in storage.names(_folder(name, as_of)) if file.endswith(".json")]
+    return found
+
+
+def _parse(path: str) -> Manifest:
+    try:
+        content = json.loads(storage.read_bytes(path))
+        return Manifest(**{**content, "as_of": date.fromisoformat(content["as_of"])})
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{path} is not a manifest: {error}") from error
+
+
+def begin(plan: Plan) -> Attempt:
+    """Open a folder of this attempt's own."""
+    folder = f"{_folder(plan.table, plan.as_of)}/{plan.identity[:16]}-{uuid.uuid4().hex[:12]}"
+    storage.make_folder(folder)
+    return Attempt(plan, folder)
+
+
+def write_part(name: str, folder: str, rows: pa.Table, part: str) -> dict:
+    """Write rows of whole buckets as one Parquet file: a row group per bucket, ordered by key, pages checksummed.
+
+    Returns a JSON-able account of the file: path, size, sha256, rows, a content hash per bucket, and the profile that
+    validation judges. Runs in a Spark worker as well as in the driver; rows may come in any order and chunking.
+    """
+    declared = table(name)
+    rows = rows.select(declared.schema.names).cast(declared.schema)
+    path = f"{folder}/{part}.parquet"
+    buckets: dict[str, str] = {}
+    profile = profile_rows(declared, rows)
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, declared.schema, compression="zstd", write_page_checksum=True) as writer:
+        for bucket, group in _by_bucket(declared, rows):
+            writer.write_table(group, row_group_size=max(group.num_rows, 1))
+            buckets[str(bucket)] = rows_hash(group)
+            profile["duplicate_keys"] += key_duplicates(declared, group)
+    content = sink.getvalue().to_pybytes()
+    storage.write_bytes(path, content)
+    return {"path": _relative(path), "size": len(content), "sha256": sha256_of(content), "rows": rows.num_rows,
+            "buckets": buckets, "profile": profile}
+
+
+def write_file(attempt: Attempt, name: str, content: bytes) -> dict:
+    """Write an artifact that is no table (weights, an index): the same account, without buckets."""
+    path = f"{attempt.folder}/{name}"
+    storage.write_bytes(path, content)
+    return {"path": _relative(path), "size": len(content), "sha256": sha256_of(content), "rows": 0}
+
+
+def _relative(path: str) -> str:
+    return "/".join(path.split("/")[-2:])
+
+
+def _by_bucket(declared: Table, rows: pa.Table) -> Iterable[tuple[int, pa.Table]]:
+    buckets = bucket_of(rows[declared.bucket_by].to_numpy())
+    ordered = rows.append_column("_bucket", pa.array(buckets))
+    ordered = ordered.sort_by([("_bucket", "ascending"), *((key, "ascending") for key in declared.key)])
+    borders = np.searchsorted(ordered["_bucket"].to_numpy(), np.arange(65))
+    ordered = ordered.drop_columns("_bucket")
+    for bucket in range(64):
+        if borders[bucket + 1] > borders[bucket]:
+            yield bucket, ordered.slice(borders[bucket], borders[bucket + 1] - borders[bucket])
+
+
+def content_hash(name: str, parts: list[dict]) -> str:
+    """One hash of a snapshot's content: its buckets' in order, or its files' by name for artifacts.
+
+    ValueError when a bucket is in two files: then rows of one bucket were not brought together before writing.
+    """
+    declared = table(name)
+    if not declared.columns:
+        return digest(f"{posixpath.basename(part['path'])}:{part['sha256']}" for part in
+                      sorted(parts, key=lambda part: posixpath.basename(part["path"])))
+    pairs = sorted((int(bucket), value) for part in parts for bucket, value in part["buckets"].items())
+    if len({bucket for bucket, _ in pairs}) != len(pairs):
+        raise ValueError(f"{name}: a bucket was written to two files")
+    return digest([declared.name, *(f"{bucket}:{value}" for bucket, value in pairs)])
+
+
+def total_profile(name: str, parts: list[dict]) -> dict:
+    """The profile of the whole snapshot, for validation before the commit."""
+    return merge_profiles(table(name), [part["profile"] for part in parts])
+
+
+def commit(attempt: Attempt, parts: list[dict], checks: list[dict], extra: dict | None = None,
+           recorded: dict | None = None) -> Manifest:
+    """Create the manifest; the snapshot exists from here on. Returns the manifest that exists, ours or the first one's.
+
+    FileNotFoundError when a file of the attempt is gone (another attempt finished and cleaned up).
+    """
+    declared, plan = table(attempt.plan.table), attempt.plan
+    folder = _folder(plan.table, plan.as_of)
+    for part in parts:
+        if storage.size(f"{folder}/{part['path']}") != part["size"]:
+            raise FileNotFoundError(f"{folder}/{part['path']} is not as it was written; run the command again")
+    manifest = Manifest(
+        table=declared.name, version=declared.version, as_of=plan.as_of, identity=plan.identity,
+        content_hash=content_hash(declared.name, parts), rows=sum(part["rows"] for part in parts),
+        files=[{key: part[key] for key in ("path", "size", "sha256", "rows")} for part in parts],
+        parameters=plan.parameters, inputs=plan.inputs,
+        schema={c.name: str(c.type) for c in declared.columns},
+        profile=total_profile(declared.name, parts) if declared.columns else {},
+        checks=checks, extra=extra or {}, recorded={"committed_at": datetime.now(UTC).isoformat(),
+                                                    "revision": os.environ.get("NIGHTREEL_REVISION", ""),
+                                                    **(recorded or {})})
+    content = canonical_json({**asdict(manifest), "as_of": plan.as_of.isoformat()})
+    made = storage.create_if_absent(manifest_path(plan), content)
+    found = manifest if made else _parse(manifest_path(plan))
+    _clean(plan, found)
+    return found
+
+
+def abandon(attempt: Attempt) -> None:
+    """Remove what a refused attempt wrote."""
+    storage.delete_folder(attempt.folder)
+
+
+def _clean(plan: Plan, kept: Manifest) -> None:
+    """Remove folders of other attempts at this same identity: they lost or were killed and can never commit."""
+    used = {file["path"].split("/")[0] for file in kept.files}
+    folder = _folder(plan.table, plan.as_of)
+    for name in storage.names(folder):
+        if name.startswith(f"{plan.identity[:16]}-") and name not in used:
+            storage.delete_folder(f"{folder}/{name}")
+
+
+def paths(manifest: Manifest) -> list[str]:
+    """Absolute paths of the data files, after checking that each is there with its size. Damaged names the file."""
+    found = []
+    for file in manifest.files:
+        path = f"{manifest.folder}/{file['path']}"
+        actual = storage.size(path)
+        if actual != file["size"]:
+            found_bytes = "missing" if actual is None else f"{actual} bytes"
+            raise Damaged(f"{path}: {found_bytes}, its manifest says {file['size']} bytes")
+        found.append(path)
+    return found
+
+
+def read(manifest: Manifest, columns: list[str] | None = None, filters: object = None) -> pa.Table:
+    """Rows in key order within each bucket, with page checksums verified. Damaged names the file that fails.
+
+    filters: pyarrow's DNF filter list or expression, applied while reading.
+    """
+    schema = table(manifest.table).schema
+    wanted = schema.names if columns is None else columns
+    pieces = [pa.schema([schema.field(name) for name in wanted]).empty_table()]
+    for path in paths(manifest):
+        store, inner = storage.filesystem(path)
+        try:
+            pieces.append(pq.read_table(inner, columns=wanted, filters=filters, filesystem=store,
+                                        page_checksum_verification=True, partitioning=None).cast(pieces[0].schema))
+        except (OSError, pa.ArrowException) as error:
+            raise Damaged(f"{path}: {error}") from error
+    return pa.concat_tables(pieces)
+
+
+def read_verified(manifest: Manifest, name: str) -> bytes:
+    """The bytes of one file of a snapshot, sha256 checked before anything parses them."""
+    path = manifest.path(name)
+    content = storage.read_bytes(path)
+    expected = next(file["sha256"] for file in manifest.files if posixpath.basename(file["path"]) == name)
+    if sha256_of(content) != expected:
+        raise Damaged(f"{path}: sha256 differs from its manifest; `python -m jobs.rollback` returns to a whole release")
+    return content
+
+
+def verify(manifest: Manifest) -> None:
+    """Check sha256 of every file. Damaged names the first that differs."""
+    for file in manifest.files:
+        read_verified(manifest, posixpath.basename(file["path"]))

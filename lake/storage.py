@@ -1,0 +1,129 @@
+"""Where bytes live: one small door to local disks and object stores.
+
+Every path in Nightreel is a string below `home()`: a local path, or a URI that pyarrow reads (`s3://…`, `gs://…`,
+`hdfs://…`). Only this module knows the difference.
+"""
+
+import os
+import posixpath
+import uuid
+from pathlib import Path
+
+from pyarrow import fs
+
+
+def home() -> str:
+    """The root of everything made at run time: `NIGHTREEL_HOME`, by default `./var`, made absolute."""
+    root = os.environ.get("NIGHTREEL_HOME") or "var"
+    return root.rstrip("/") if "://" in root else str(Path(root).absolute())
+
+
+def join(*parts: str) -> str:
+    """Join path parts below `home()`; an absolute first part or a URI stays as it is."""
+    if parts and ("://" in parts[0] or parts[0].startswith("/")):
+        return posixpath.join(*parts)
+    return posixpath.join(home(), *parts)
+
+
+def filesystem(path: str) -> tuple[fs.FileSystem, str]:
+    """The pyarrow filesystem of a path, and the path as that filesystem spells it."""
+    if "://" in path:
+        return fs.FileSystem.from_uri(path)
+    return fs.LocalFileSystem(), path
+
+
+def is_local(path: str) -> bool:
+    return "://" not in path
+
+
+def exists(path: str) -> bool:
+    store, inner = filesystem(path)
+    return store.get_file_info(inner).type != fs.FileType.NotFound
+
+
+def size(path: str) -> int | None:
+    """Size in bytes, or None where there is no regular file (a symlink in our own tree is not one)."""
+    if is_local(path) and os.path.islink(path):
+        return None
+    store, inner = filesystem(path)
+    info = store.get_file_info(inner)
+    return info.size if info.type == fs.FileType.File else None
+
+
+def names(folder: str) -> list[str]:
+    """Sorted names in a folder; empty when the folder does not exist."""
+    store, inner = filesystem(folder)
+    found = store.get_file_info(fs.FileSelector(inner, allow_not_found=True))
+    return sorted(info.base_name for info in found)
+
+
+def read_bytes(path: str) -> bytes:
+    store, inner = filesystem(path)
+    with store.open_input_stream(inner) as stream:
+        return stream.read()
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Write a file of our own attempt. Not atomic: nothing may read it before a manifest names it."""
+    make_folder(posixpath.dirname(path))
+    store, inner = filesystem(path)
+    with store.open_output_stream(inner) as stream:
+        stream.write(content)
+    sync(path)
+
+
+def make_folder(folder: str) -> None:
+    store, inner = filesystem(folder)
+    store.create_dir(inner, recursive=True)
+
+
+def delete_folder(folder: str) -> None:
+    store, inner = filesystem(folder)
+    if store.get_file_info(inner).type == fs.FileType.Directory:
+        store.delete_dir(inner)
+
+
+def sync(path: str) -> None:
+    """Flush a local file to the disk; object stores are durable once the write returned."""
+    if is_local(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def create_if_absent(path: str, content: bytes) -> bool:
+    """Make a file come into being whole, once; True if this call made it, False if it was there already.
+
+    Local disks: a temporary file, fsynced, then a hard link, which fails if the name exists; then the folder is
+    fsynced. Object stores: the exclusive-create write of fsspec (`If-None-Match: *` on S3, `ifGenerationMatch=0` on
+    GCS). pyarrow.fs has no conditional put (apache/arrow#44281).
+    """
+    make_folder(posixpath.dirname(path))
+    if not is_local(path):
+        return _create_in_object_store(path, content)
+    temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+    try:
+        with open(temporary, "xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    sync(posixpath.dirname(path))
+    return True
+
+
+def _create_in_object_store(path: str, content: bytes) -> bool:
+    import fsspec  # only object stores need it
+
+    store, inner = fsspec.core.url_to_fs(path)
+    try:
+        store.pipe_file(inner, content, mode="create")
+    except FileExistsError:
+        return False
+    return True
