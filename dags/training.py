@@ -1,0 +1,51 @@
+"""# training: a new model, every Monday
+
+The run of day D (its logical date, a Monday, 00:00 UTC) fits on everything that had arrived before D - 7 days, judges
+the whole funnel on the seven days that followed, and, when that passes the gate, refits on everything before D and
+promotes it. `make train AS_OF=D` runs the same commands.
+
+| task | reads | commits | when it is red |
+|---|---|---|---|
+| wait | sealed arrival days | nothing | As in `nightly`: land the day that the log names, then clear. |
+| build | landed rows | every table up to training_examples, for D and for D - 7 | Exit 3: a check refused the data; the log names it, `var/data_docs` shows it. Otherwise Spark: memory or disk; clear it. |
+| train | the tables | the model, and an entry in the promotion log when it won | Red means that it broke, not that the model lost: a model that fails the gate is a green task whose log says why. Clear it: one training identity registers one version. |
+
+**Red or lost, nights go on**: `nightly` uses the newest promotion that is not younger than its own day, and publishes
+the best baseline while there is none.
+
+**Backfill**: `airflow backfill create --dag-id training --from-date 2026-01-05 --to-date 2026-02-02`. A training older
+than the last promotion is judged and kept, but never promoted. **Roll back** a bad model by rolling back its release
+(`python -m jobs.rollback`) and read why it won: the judging run is tagged on the version in MLflow (`make ui`).
+"""
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable
+
+from dags.command import AS_OF, Command, as_of
+
+HOURS = 60
+TABLES = (
+    "events", "tiles", "feature_snapshots", "catalogue", "histories", "popularity", "labels", "training_examples",
+)  # fmt: skip
+
+with DAG(
+    "training",
+    doc_md=__doc__,
+    description="A model, judged on the week it has not seen, promoted when it wins",
+    schedule=CronTriggerTimetable("0 0 * * 1", timezone="UTC", run_immediately=timedelta(0)),
+    catchup=False,
+    max_active_runs=1,
+    tags=["nightreel", "weekly"],
+    user_defined_macros={"as_of": as_of},
+    params={"as_of": AS_OF},
+    default_args={"retries": 1, "retry_delay": timedelta(minutes=1)},
+) as training:
+    DAY = "--as-of {{ as_of(params, dag_run) }}"
+
+    wait = Command(
+        task_id="wait", command=f"jobs.wait {DAY} --timeout {6 * HOURS * 60}", minutes=6 * HOURS + 10, retries=0
+    )
+    build = Command(task_id="build", command=f"jobs.build {' '.join(TABLES)} {DAY}", writes=TABLES, minutes=3 * HOURS)
+    train = Command(task_id="train", command=f"jobs.train {DAY}", writes=("model",), minutes=4 * HOURS)
+
+    wait >> build >> train

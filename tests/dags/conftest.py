@@ -1,0 +1,37 @@
+"""A real Airflow database in a temporary home, migrated once for all tests of the DAGs."""
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs import with_airflow
+
+
+@pytest.fixture(scope="package")
+def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Airflow reads its environment when it is first imported, which nothing outside these tests does."""
+    assert not any(name == "airflow" or name.startswith("airflow.") for name in sys.modules), (
+        "airflow was imported before its test home was set: import it inside tests and fixtures only"
+    )
+    before = dict(os.environ)
+    os.environ["NIGHTREEL_HOME"] = str(tmp_path_factory.mktemp("home"))
+    os.environ.update(with_airflow.environment())
+    with_airflow.password()
+    migrated = subprocess.run(["airflow", "db", "migrate"], capture_output=True, text=True, check=False)
+    assert migrated.returncode == 0, migrated.stdout[-2000:] + migrated.stderr[-2000:]
+    yield Path(os.environ["AIRFLOW_HOME"])
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="package")
+def dags(airflow_home: Path) -> dict[str, object]:
+    """Every DAG of dags/ by its id, parsed as Airflow parses them."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(dag_folder=str(with_airflow.ROOT / "dags"))
+    assert not bag.import_errors, f"a DAG file doesn't import, so its DAG would vanish from Airflow:\n{bag.import_errors}"
+    return dict(bag.dags)
