@@ -1,0 +1,71 @@
+"""A DAG run told in one line per task: its name, how long it took, the rows it committed; and why, when it failed."""
+import json
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jobs.local_airflow import Airflow
+
+ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
+PROGRESS = re.compile(r"(\w+)(?: \d{4}-\d{2}-\d{2})?: ([\d,]+) rows")
+
+
+def show(name: str, seconds: float, told: str) -> str:
+    return f"  {name:<16}{seconds:6.1f} s   {told}"
+
+
+def row_counts(lines: Iterable[str]) -> str:
+    """`events 12,345 rows · tiles 6,789 rows`: per name the last count, and how many snapshots when there were more."""
+    counts: dict[str, list[str]] = {}
+    for line in lines:
+        if found := PROGRESS.match(line):
+            counts.setdefault(found[1], []).append(found[2])
+    return " · ".join(f"{name} {rows[-1]}" + (f" (last of {len(rows)})" if len(rows) > 1 else "") for name, rows in counts.items())
+
+
+def follow(airflow: Airflow, dag: str, run_id: str) -> None:
+    """Print the tasks of a run as they end, until it ends. SystemExit with the cause when it fails."""
+    told: set[tuple[str, int]] = set()
+    while True:
+        state = airflow.ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run_id}")["state"]
+        for task in sorted(airflow.tasks(dag, run_id), key=lambda one: one["start_date"] or "9"):
+            _tell(airflow, dag, run_id, task, told)
+        if state == "success":
+            return
+        if state == "failed":
+            raise SystemExit(_cause(airflow, dag, run_id))
+        time.sleep(0.5)
+
+
+def _tell(airflow: Airflow, dag: str, run_id: str, task: dict[str, Any], told: set[tuple[str, int]]) -> None:
+    name, state = task["task_id"], task["state"]
+    if (name, task["try_number"]) in told or state not in (*ENDED, "up_for_retry"):
+        return
+    told.add((name, task["try_number"]))
+    if state == "success":
+        print(show(name, task["duration"] or 0, row_counts(airflow.progress(dag, run_id, name))), flush=True)
+    elif state != "upstream_failed":
+        again = "will be tried again" if state == "up_for_retry" else ""
+        print(show(name, task["duration"] or 0, f"{state} {again}"), flush=True)
+
+
+def _cause(airflow: Airflow, dag: str, run_id: str) -> str:
+    failed = [task["task_id"] for task in airflow.tasks(dag, run_id) if task["state"] == "failed"]
+    log = airflow.log_file(dag, run_id, failed[0]) if failed else None
+    last = "\n".join(f"    {line}" for line in last_events(log, 15)) if log else "    (it left no log)"
+    return f"error: {dag} failed in task {', '.join(failed) or '?'}; the last lines of its log:\n{last}\nThe whole log: {log}"
+
+
+def last_events(log: Path, count: int) -> list[str]:
+    """The newest messages of a task's log, which Airflow writes as one JSON object per line."""
+    events = []
+    for line in log.read_text(errors="replace").splitlines():
+        try:
+            event = json.loads(line).get("event", "")
+        except ValueError:
+            event = line
+        if not event.startswith("::"):
+            events.append(event)
+    return "\n".join(events).splitlines()[-count:]

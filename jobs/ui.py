@@ -1,0 +1,42 @@
+"""Airflow and MLflow in a browser, on this machine only, until Ctrl-C.
+
+    python -m jobs.ui          (make ui)
+"""
+import os
+import sys
+import time
+
+from jobs import local_airflow, with_airflow
+from jobs.local_airflow import API_SERVER, DAG_PROCESSOR, SCHEDULER, TRIGGERER
+
+
+def mlflow_command(port: int) -> list[str]:
+    """MLflow's server over the same store that training writes to."""
+    from training import registry
+
+    return [
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", registry.tracking_uri(),
+        "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+
+
+def main() -> int:
+    environment = {**os.environ, **with_airflow.environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    port = with_airflow.free_port(5000)
+    with local_airflow.running((SCHEDULER, DAG_PROCESSOR, API_SERVER, TRIGGERER)) as airflow:
+        mlflow = [local_airflow.start(mlflow_command(port), environment, "mlflow")]
+        try:
+            print(f"Airflow  {airflow.url}   user {with_airflow.USER}   password {with_airflow.password()}")
+            print(f"MLflow   http://127.0.0.1:{port}")
+            print("Both listen on this machine only. Ctrl-C stops them.", flush=True)
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            print("\nstopping")
+        finally:
+            local_airflow.stop(mlflow)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
