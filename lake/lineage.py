@@ -20,8 +20,13 @@ class Missing(Exception):
 
 
 def landings(name: str, as_of: date | None = None) -> list[dict]:
-    """Log entries of committed landings of a raw table, in arrival order; only those that begin before as_of."""
-    found = [entry for entry in numbered_log.entries("landing") if entry["table"] == name]
+    """What committed landings say of a raw table, in arrival order; only those that begin before as_of.
+
+    One entry of the log "landing" names every table of one command, so that they come into being together.
+    """
+    found = [{**told, "number": entry["number"], "id_types": entry["id_types"],
+              "sources": [source for source in entry["sources"] if source["table"] == name]}
+             for entry in numbered_log.entries("landing") for told in entry["tables"] if told["table"] == name]
     found = [entry for entry in found if as_of is None or date.fromisoformat(entry["start"]) < as_of]
     return sorted(found, key=lambda entry: entry["start"])
 
