@@ -1,11 +1,30 @@
 """What the ranker sees of a candidate, and what its answers are worth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 
-from funnel.candidates import Candidates
-from funnel.night import Night, Users
+from funnel import ragged
+from funnel.affinity import CREATOR_NAMES, affinity_names, creator_affinity, category_affinity
+from funnel.candidates import SOURCES, Candidates
+from funnel.night import Night, Users, last_play_us
+from funnel.popular import FRESH_DAYS
+from funnel.recent import recent
+from funnel.view_features import MANY, derive
+from lake.dates import DAY_US
+
+_VIDEO = ("log_plays_all", "log_plays_7d", "log_decayed_plays", "popularity_place", "trend", "log_age_days", "fresh",
+          "log_duration_s", "duration_unknown", "category_count")
+_USER = ("log_play_count", "log_days_since_play", "mean_log_duration_s", "liked_share")
+_SCORES = ("retrieval", "co_watched", "followed", "creator", "fresh")
+_RANKS = ("retrieval", "co_watched", "followed", "popular")
+_PAIR = (*(f"{name}_score" for name in _SCORES), "retrieval_gap", *(f"{name}_nearness_of_rank" for name in _RANKS),
+         *(f"found_{name}" for name in SOURCES), "log_country_plays", "duration_distance", *CREATOR_NAMES)
+FEATURE_NAMES: tuple[str, ...] = (
+    *_VIDEO, *(f"video_{name}" for name in MANY), *(f"creator_{name}" for name in MANY),
+    *_USER, *(f"user_{name}" for name in MANY), *_PAIR, *affinity_names())
+PLACE = {name: place for place, name in enumerate(FEATURE_NAMES)}
 
 
 @dataclass(frozen=True)
@@ -22,18 +41,97 @@ class Value:
 
 
 def value(heads: dict[str, np.ndarray], weights: Value = Value()) -> np.ndarray:
-    """f32[N]: the worth of each candidate from calibrated heads f32[N]."""
-    bonus = sum((getattr(weights, name) * heads[name] for name in ("completion", "like", "share") if name in heads),
-                start=np.float32(1))
-    worth = heads["play"] * bonus
+    """f32[N]: the worth of each candidate from calibrated heads f32[N]; "play" is required."""
+    names = [part.name for part in fields(weights) if part.name in heads and part.name != "not_interested"]
+    worth = heads["play"] * sum((getattr(weights, name) * heads[name] for name in names), start=np.float32(1))
     if "not_interested" in heads:
         worth = worth - weights.not_interested * heads["not_interested"]
     return np.asarray(worth, np.float32)
 
 
-FEATURE_NAMES: tuple[str, ...] = ()
-
-
 def ranking_features(night: Night, users: Users, candidates: Candidates) -> np.ndarray:
-    """f32[N, len(FEATURE_NAMES)], C-ordered, one row per candidate."""
-    raise NotImplementedError
+    """f32[N, len(FEATURE_NAMES)], C-ordered, a row per candidate; finite, with zeros where nothing is known."""
+    made = np.take(_video_side(night), candidates.video_index, axis=0)
+    user_side = _user_side(night, users)
+    first = PLACE[_USER[0]]
+    made[:, first:first + user_side.shape[1]] = np.take(user_side, candidates.user_index, axis=0)
+    _scores_and_ranks(made, candidates)
+    made[:, PLACE["log_country_plays"]] = _country_plays(night, users, candidates)
+    _durations(made)
+    first = PLACE[CREATOR_NAMES[0]]
+    made[:, first:first + len(CREATOR_NAMES)] = creator_affinity(night, users, candidates)
+    made[:, PLACE[affinity_names()[0]]:] = category_affinity(night, users, candidates)
+    return made
+
+
+@lru_cache(maxsize=4)
+def _video_side(night: Night) -> np.ndarray:
+    """f32[V, len(FEATURE_NAMES)]: the columns that only the video decides, zeros in the others."""
+    side = np.zeros((night.size, len(FEATURE_NAMES)), np.float32)
+    age_days = np.maximum(night.as_of_us - night.published_us, 0) / DAY_US
+    logs = {name: np.log1p(plays) for name, plays in night.popularity.items()}
+    order = np.argsort(np.argsort(-night.popularity["decayed"], kind="stable"), kind="stable")
+    seconds = np.maximum(night.duration_ms, 0) / 1000
+    columns = (logs["all"], logs["7d"], logs["decayed"], 1 - order / max(night.size, 1), logs["7d"] - logs["decayed"],
+               np.log1p(age_days), age_days <= FRESH_DAYS, np.log1p(seconds), night.duration_ms < 0,
+               np.diff(night.category_offsets))
+    for place, column in enumerate(columns):
+        side[:, place] = column
+    for view, ids in (("video", night.video_ids), ("creator", night.creator_ids)):
+        first = PLACE[f"{view}_{MANY[0]}"]
+        side[:, first:first + len(MANY)] = derive(night.features[view].rows(ids))
+    return side
+
+
+def _user_side(night: Night, users: Users) -> np.ndarray:
+    """f32[U, len(_USER) + len(MANY)]."""
+    known = recent(night, users)
+    row, seconds = known.row, np.maximum(night.duration_ms[known.video_index], 0) / 1000
+    measured = seconds > 0
+    counts = np.bincount(row[measured], minlength=users.size)
+    total = np.bincount(row[measured], np.log1p(seconds[measured]), minlength=users.size)
+    likes = np.bincount(ragged.row_of(users.offsets), users.liked, minlength=users.size)
+    days = np.maximum(night.as_of_us - last_play_us(users), 0) / DAY_US
+    columns = (np.log1p(users.play_count), np.log1p(days), total / np.maximum(counts, 1),
+               likes / (np.diff(users.offsets) + 5))
+    return np.column_stack([*columns, derive(users.features.rows(users.user_ids))]).astype(np.float32)
+
+
+def _scores_and_ranks(made: np.ndarray, candidates: Candidates) -> None:
+    for name in _SCORES:
+        if name in candidates.scores:
+            made[:, PLACE[f"{name}_score"]] = candidates.scores[name]
+    for name in _RANKS:
+        if name in candidates.ranks:
+            rank = candidates.ranks[name]
+            made[:, PLACE[f"{name}_nearness_of_rank"]] = np.where(rank > 0, 1 / np.maximum(rank, 1) ** 0.5, 0)
+    for code, name in enumerate(SOURCES):
+        found = candidates.ranks[name] > 0 if name in candidates.ranks else candidates.source == code
+        made[:, PLACE[f"found_{name}"]] = found
+    if "retrieval" in candidates.scores and len(made):
+        best = np.maximum.reduceat(candidates.scores["retrieval"], _starts(candidates.offsets))
+        widths = np.diff(candidates.offsets)
+        made[:, PLACE["retrieval_gap"]] = candidates.scores["retrieval"] - np.repeat(best, widths[widths > 0])
+
+
+def _starts(offsets: np.ndarray) -> np.ndarray:
+    return offsets[:-1][np.diff(offsets) > 0]
+
+
+def _country_plays(night: Night, users: Users, candidates: Candidates) -> np.ndarray:
+    """f32[N]: log of the decayed plays in the user's country, 0 where the country is unknown."""
+    found = np.zeros(len(candidates.video_index), np.float32)
+    countries = np.array(users.countries)
+    for country in sorted(set(users.countries) & set(night.by_country)):
+        table = np.zeros(night.size, np.float32)
+        index, plays = night.by_country[country]
+        table[index] = np.log1p(plays)
+        mask = (countries == country)[candidates.user_index]
+        found[mask] = table[candidates.video_index[mask]]
+    return found
+
+
+def _durations(made: np.ndarray) -> None:
+    """How far the video's length is from the user's usual one, in log seconds; 0 where either is unknown."""
+    video, user = made[:, PLACE["log_duration_s"]], made[:, PLACE["mean_log_duration_s"]]
+    made[:, PLACE["duration_distance"]] = np.where((video > 0) & (user > 0), np.abs(video - user), 0)

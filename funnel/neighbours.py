@@ -1,0 +1,117 @@
+"""Which videos go with which, from the histories known at a date: watched by the same people, following one another,
+made by the same creator. Computed once per night and shared by all users."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from funnel import ragged
+from funnel.night import Night, Users
+
+BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class NeighbourRules:
+    """keep: neighbours per video. last_plays: how much of each history counts. shrink: pulls rare pairs down."""
+
+    keep: int = 50
+    last_plays: int = 100
+    shrink: float = 5.0
+    follow_within: int = 3
+    creator_keep: int = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Sparse f32[V, V], a row's entries in ascending video order: from a watched video to candidates."""
+
+    co_watched: sparse.csr_matrix
+    followed: sparse.csr_matrix
+    creator: sparse.csr_matrix
+
+
+def neighbours(night: Night, users: Users, rules: NeighbourRules = NeighbourRules()) -> Neighbours:
+    """Neighbours of every video of the night from the last plays of these users (all of them, or a sample)."""
+    mask = ragged.last(users.offsets, rules.last_plays)
+    video = night.index_of(users.video_ids)
+    mask &= video >= 0
+    row = ragged.row_of(users.offsets)[mask]
+    return Neighbours(co_watched=_co_watched(row, video[mask], users.size, night.size, rules),
+                      followed=_followed(row, video[mask], night.size, rules),
+                      creator=_same_creator(night, rules))
+
+
+def _co_watched(row: np.ndarray, video: np.ndarray, users: int, videos: int,
+                rules: NeighbourRules) -> sparse.csr_matrix:
+    """Cosine of the sets of people who watched two videos, shrunk towards 0 for rare ones."""
+    watched = sparse.csr_matrix((np.ones(len(row), np.float32), (row, video)), shape=(users, videos))
+    watched.data[:] = 1
+    by_video = watched.T.tocsr()
+    norm = np.sqrt(np.diff(by_video.indptr)).astype(np.float32)
+    blocks = []
+    for start in range(0, videos, BLOCK):
+        together = (by_video[start:start + BLOCK] @ watched).tocsr()
+        source = ragged.row_of(together.indptr) + start
+        together.data /= norm[source] * norm[together.indices] + np.float32(rules.shrink)
+        together.data[source == together.indices] = 0
+        blocks.append(_strongest(together, rules.keep))
+    return _stack(blocks, videos)
+
+
+def _followed(row: np.ndarray, video: np.ndarray, videos: int, rules: NeighbourRules) -> sparse.csr_matrix:
+    """How often a video comes soon after another: 1 / distance per occurrence, over the other's plays."""
+    pairs = []
+    for distance in range(1, rules.follow_within + 1):
+        same = (row[:-distance] == row[distance:]) & (video[:-distance] != video[distance:])
+        pairs.append((video[:-distance][same], video[distance:][same],
+                      np.full(int(same.sum()), 1 / distance, np.float32)))
+    first, then, weight = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    follows = sparse.csr_matrix((weight, (first, then)), shape=(videos, videos))
+    plays = np.bincount(video, minlength=videos).astype(np.float32)
+    follows.data /= plays[ragged.row_of(follows.indptr)] + np.float32(rules.shrink)
+    blocks = [_strongest(follows[start:start + BLOCK], rules.keep) for start in range(0, videos, BLOCK)]
+    return _stack(blocks, videos)
+
+
+def _same_creator(night: Night, rules: NeighbourRules) -> sparse.csr_matrix:
+    """From each video to the most played videos of its creator, itself among them; unknown creators have none."""
+    known = np.flatnonzero(night.creator_ids >= 0)
+    creators, code = np.unique(night.creator_ids[known], return_inverse=True)
+    strength = (1 + np.log1p(night.popularity["decayed"][known])).astype(np.float32)
+    best = known[np.lexsort((known, -strength, code))]
+    code_of_best = np.searchsorted(creators, night.creator_ids[best])
+    counts = np.bincount(code, minlength=len(creators))
+    place = ragged.place_in_row(ragged.offsets_of(counts))
+    top = place < rules.creator_keep
+    table = sparse.csr_matrix((1 + np.log1p(night.popularity["decayed"][best[top]]).astype(np.float32),
+                               (code_of_best[top], best[top])), shape=(len(creators), night.size))
+    member = sparse.csr_matrix((np.ones(len(known), np.float32), (known, code)), shape=(night.size, len(creators)))
+    return _sorted(member @ table)
+
+
+def _strongest(matrix: sparse.csr_matrix, keep: int) -> sparse.csr_matrix:
+    """The `keep` largest positive entries of each row (at most 4,096 rows), ties by video."""
+    matrix.eliminate_zeros()
+    matrix.sort_indices()
+    offsets = matrix.indptr.astype(np.int64)
+    row, place = ragged.order_by_score(ragged.row_of(offsets), ragged.place_in_row(offsets), matrix.data)
+    top = ragged.place_in_row(offsets) < keep
+    chosen = np.sort((offsets[row] + place)[top])
+    kept = np.zeros(matrix.nnz, bool)
+    kept[chosen] = True
+    return sparse.csr_matrix((matrix.data[chosen], matrix.indices[chosen], ragged.keep(offsets, kept)),
+                             shape=matrix.shape)
+
+
+def _stack(blocks: list[sparse.csr_matrix], videos: int) -> sparse.csr_matrix:
+    if not blocks:
+        return sparse.csr_matrix((0, videos), dtype=np.float32)
+    return _sorted(sparse.vstack(blocks, format="csr"))
+
+
+def _sorted(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    matrix = matrix.tocsr().astype(np.float32)
+    matrix.sort_indices()
+    return matrix

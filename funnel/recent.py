@@ -1,0 +1,59 @@
+"""A batch of users beside a night: their last plays and everything they have seen, as places in the catalogue."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import sparse
+
+from funnel import ragged
+from funnel.night import Night, Users, index_in
+
+LENGTH = 50
+FADE_PER_PLAY = 0.95
+LIKED_WEIGHT = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Recent:
+    """The last plays of U users that are still in the night's catalogue, oldest first.
+
+    offsets: i64[U+1] into video_index i64[n] and weight f32[n] (the newest play 1, older ones fading, likes more).
+    age: i64[n], plays of any kind after it. seen_keys: i64, user · V + video of everything seen, ascending.
+    """
+
+    offsets: np.ndarray
+    video_index: np.ndarray
+    weight: np.ndarray
+    age: np.ndarray
+    seen_keys: np.ndarray
+
+    @property
+    def row(self) -> np.ndarray:
+        return ragged.row_of(self.offsets)
+
+    def matrix(self, videos: int, length: int) -> sparse.csr_matrix:
+        """Weights of the last `length` plays: sparse f32[U, videos]; a video played twice has two entries."""
+        mask = self.age < length
+        return sparse.csr_matrix((self.weight[mask], self.video_index[mask].astype(np.int32),
+                                  ragged.keep(self.offsets, mask).astype(np.int32)),
+                                 shape=(len(self.offsets) - 1, videos))
+
+
+@lru_cache(maxsize=4)
+def recent(night: Night, users: Users) -> Recent:
+    """The last plays and seen videos of a batch. Remembered, because each step of the funnel asks for it."""
+    mask = ragged.last(users.offsets, LENGTH)
+    age = np.repeat(users.offsets[1:], np.diff(users.offsets))[mask] - 1 - np.flatnonzero(mask)
+    index = night.index_of(users.video_ids[mask])
+    known = index >= 0
+    weight = np.float32(FADE_PER_PLAY) ** age * np.where(users.liked[mask], np.float32(LIKED_WEIGHT), np.float32(1))
+    seen = index_in(night.video_ids, users.seen_video_ids)
+    keys = (ragged.row_of(users.seen_offsets) * night.size + seen)[seen >= 0]
+    return Recent(ragged.keep(ragged.keep(users.offsets, mask), known), index[known],
+                  weight[known].astype(np.float32), age[known], keys)
+
+
+def among(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """bool, the shape of wanted: whether each is among ascending keys."""
+    return index_in(keys, wanted) >= 0

@@ -1,0 +1,52 @@
+"""A night as it would have been at an earlier midnight, for training lists: the catalogue of today, told less."""
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+
+from funnel import ragged
+from funnel.feature_matrix import FeatureMatrix, feature_rows
+from funnel.night import Night, Users
+from lake import lineage
+from lake.dates import DAY_US, midnight_us
+
+HALF_LIFE_DAYS = 14
+
+
+def rewind(night: Night, users: Users, as_of: date) -> Night:
+    """The night without videos published later, its popularity counted from these users' plays before as_of.
+
+    users: as cut by `cut_users(users, midnight_us(as_of))`; their last plays only, so "all" counts at most those.
+    Features are those of feature_snapshots as of that date; lineage.Missing when it is not built. Videos removed
+    between the two dates stay out, and titles, creators and categories are today's.
+    """
+    now = midnight_us(as_of)
+    there = night.published_us < now
+    index = night.index_of(users.video_ids)
+    age_days = (now - users.event_us) / DAY_US
+    country = np.array(users.countries)[ragged.row_of(users.offsets)]
+    known = index >= 0
+
+    def plays(mask: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+        weights = None if weight is None else weight[mask]
+        return np.bincount(index[mask], weights, minlength=night.size)[there].astype(np.float32)
+
+    decay = 2.0 ** (-age_days / HALF_LIFE_DAYS)
+    by_country = {}
+    for name in sorted(set(country[known].tolist()) - {""}):
+        local = plays(known & (country == name), decay)
+        by_country[name] = (np.flatnonzero(local), local[local > 0])
+    flat, offsets = ragged.take(night.category_offsets, np.flatnonzero(there))
+    manifest = lineage.resolve("feature_snapshots", as_of)
+    return replace(
+        night, as_of=as_of, video_ids=night.video_ids[there], creator_ids=night.creator_ids[there],
+        category_offsets=offsets, category_codes=night.category_codes[flat], duration_ms=night.duration_ms[there],
+        published_us=night.published_us[there], titles=_pick(night.titles, there),
+        original_ids=_pick(night.original_ids, there), by_country=by_country,
+        popularity={"all": plays(known), "7d": plays(known & (age_days <= 7)), "decayed": plays(known, decay)},
+        features={view: FeatureMatrix.of(feature_rows(manifest, view)) for view in ("video", "creator")})
+
+
+def _pick(values: list[str], mask: np.ndarray) -> list[str]:
+    return [values[place] for place in np.flatnonzero(mask).tolist()]
