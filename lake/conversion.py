@@ -148,12 +148,19 @@ def add(into: Converted, rows: pa.Table, effective_us: np.ndarray) -> None:
         counts = np.bincount(contract.type_codes(rows), minlength=len(EVENT_TYPES) + 1)[1:]
         into.has |= {name for name, count in zip(EVENT_TYPES, counts, strict=True) if count}
     into.has |= {name for name in rows.column_names if rows[name].null_count < rows.num_rows}
-    days, counts = np.unique(effective_us // DAY_US, return_counts=True)
-    into.arrivals.update(dict(zip(days.tolist(), counts.tolist(), strict=True)))
+    into.arrivals.update(_per_day(effective_us))
     into.told += rows.num_rows
     whole = {name: rows[name] if name in rows.column_names else pa.nulls(rows.num_rows, declared.schema.field(name).type)
              for name in declared.schema.names}
     into.rows.add(pa.table(whole).cast(declared.schema))
+
+
+def _per_day(arrived_us: np.ndarray) -> dict[int, int]:
+    if not len(arrived_us):
+        return {}
+    days = arrived_us // DAY_US
+    counts = np.bincount(days - days.min())
+    return {int(days.min() + n): int(counts[n]) for n in np.flatnonzero(counts)}
 
 
 @dataclass

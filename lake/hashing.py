@@ -15,7 +15,7 @@ def splitmix64(values: np.ndarray) -> np.ndarray:
     """SplitMix64's finalizer of int64/uint64 values of any shape, as uint64.
 
     Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
-    `features.bucketing.splitmix64` is the same function as a Spark column.
+    Spark calls this very function through an Arrow UDF (`features.frames.bucket_column`).
     """
     z = np.asarray(values).astype(np.int64).view(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -69,9 +69,8 @@ def _canonical_parts(array: pa.Array) -> Iterable[np.ndarray]:
         yield np.ones(len(array), np.uint8)
     kind = array.type
     if pa.types.is_string(kind):
-        array = pc.cast(array, pa.binary())
         yield _lengths(pc.binary_length(array))
-        yield np.frombuffer(b"".join(array.drop_null().to_pylist()), np.uint8)
+        yield _text(array.drop_null())
     elif pa.types.is_list(kind):
         yield _lengths(pc.list_value_length(array))
         yield from _canonical_parts(array.drop_null().flatten())
@@ -84,6 +83,15 @@ def _canonical_parts(array: pa.Array) -> Iterable[np.ndarray]:
     else:
         whole = pa.int64() if pa.types.is_timestamp(kind) else pa.int32() if pa.types.is_date(kind) else kind
         yield np.ascontiguousarray(array.cast(whole).fill_null(0).to_numpy(zero_copy_only=False))
+
+
+def _text(array: pa.StringArray) -> np.ndarray:
+    """The bytes of strings without nulls, one after another."""
+    offsets, content = array.buffers()[1:3]
+    if not len(array) or content is None:
+        return np.zeros(0, np.uint8)
+    borders = np.frombuffer(offsets, np.int32)
+    return np.frombuffer(content, np.uint8)[borders[array.offset]:borders[array.offset + len(array)]]
 
 
 def _lengths(lengths: pa.Array) -> np.ndarray:
