@@ -59,13 +59,13 @@ def _cause(airflow: Airflow, dag: str, run_id: str) -> str:
 
 
 def last_events(log: Path, count: int) -> list[str]:
-    """The newest messages of a task's log, which Airflow writes as one JSON object per line."""
-    events = []
-    for line in log.read_text(errors="replace").splitlines():
+    """The newest lines of a task's log, which Airflow writes as one JSON object per line, exceptions' messages included."""
+    lines: list[str] = []
+    for written in log.read_text(errors="replace").splitlines():
         try:
-            event = json.loads(line).get("event", "")
+            entry = json.loads(written)
         except ValueError:
-            event = line
-        if not event.startswith("::"):
-            events.append(event)
-    return "\n".join(events).splitlines()[-count:]
+            entry = {"event": written}
+        causes = [cause.get("exc_value") or cause.get("exc_type", "") for cause in entry.get("error_detail") or []]
+        lines += [line for text in (entry.get("event", ""), *causes) for line in str(text).splitlines()]
+    return [line for line in lines if not line.startswith("::")][-count:]

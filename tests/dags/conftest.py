@@ -27,11 +27,22 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.environ.update(before)
 
 
-@pytest.fixture(scope="package")
-def dags(airflow_home: Path) -> dict[str, object]:
+def parsed() -> dict[str, object]:
     """Every DAG of dags/ by its id, parsed as Airflow parses them."""
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(dag_folder=str(with_airflow.ROOT / "dags"))
     assert not bag.import_errors, f"a DAG file doesn't import, so its DAG would vanish from Airflow:\n{bag.import_errors}"
     return dict(bag.dags)
+
+
+@pytest.fixture(scope="package")
+def dags(airflow_home: Path) -> dict[str, object]:
+    """The DAGs, to look at."""
+    return parsed()
+
+
+@pytest.fixture
+def fresh_dags(airflow_home: Path) -> dict[str, object]:
+    """The DAGs, to run: a run leaves the values of its params in the DAG object it was given."""
+    return parsed()

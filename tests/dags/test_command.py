@@ -1,0 +1,61 @@
+"""What the operator makes of a command's output, its exit code, and of being told to stop."""
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+
+@pytest.fixture
+def task(dags):
+    """A task that runs tests.dags.pretend with the given arguments."""
+    from dags.command import Command
+
+    def make(*arguments: str):
+        made = Command(task_id="pretend", command="tests.dags.pretend", minutes=1)
+        made.command += list(arguments)
+        return made
+
+    return make
+
+
+def test_progress_lines_are_kept_and_the_rest_is_only_logged(task):
+    line = "events 2026-01-31: 12,345 rows, 3.2 s"
+    assert task("0", "--say", "hello", line, "$(echo 2026-01-31: no)").execute({}) == [line]
+
+
+def test_empty_parts_are_left_out_and_values_stay_whole(task):
+    line = "events 2026-01-31: a b; c"
+    assert task("0", "", "--say", "", line).execute({}) == [line]
+
+
+@pytest.mark.parametrize("code", [2, 3])
+def test_a_refusal_fails_without_a_retry_and_names_the_cause(task, code):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    with pytest.raises(AirflowFailException, match="refused: recall 0.5") as failed:
+        task(str(code), "--say", "refused: recall 0.5").execute({})
+    assert f"exit code {code}" in str(failed.value)
+
+
+@pytest.mark.parametrize("code", [1, 99, 137])
+def test_anything_else_may_be_tried_again(task, code):
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+    with pytest.raises(AirflowException, match=f"exit code {code}") as failed:
+        task(str(code), "--say", "out of memory").execute({})
+    assert not isinstance(failed.value, AirflowFailException)
+
+
+def test_being_stopped_ends_the_command_and_what_it_started(task, tmp_path: Path):
+    told, running = tmp_path / "pid", task("0", "--child", str(tmp_path / "pid"))
+    thread = threading.Thread(target=lambda: pytest.raises(Exception, running.execute, {}))
+    thread.start()
+    end = time.monotonic() + 20
+    while not (told.exists() and told.read_text()) and time.monotonic() < end:
+        time.sleep(0.05)
+    running.on_kill()
+    thread.join(timeout=20)
+    child = int(told.read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
