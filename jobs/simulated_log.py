@@ -18,8 +18,8 @@ from jobs.simulated_world import COUNTRIES, HOUR_US, LANGUAGES, NEVER_US, NULL, 
 from lake.columns import EVENT, EVENT_TYPES, USER, VIDEO, Column
 from lake.dates import DAY_US
 
-POISON = ("future_event_time", "null_user", "null_video", "null_time",
-          "negative_watch", "absurd_watch", "unknown_type", "oversized_surface")
+POISON = ("event_time_after_arrival", "null_user", "null_video", "null_time",
+          "negative_watch", "absurd_watch", "unknown_event_type", "oversized_string")  # the reasons landing gives
 KINDS = ("event", "duplicate", "duplicate_other_content") + POISON
 EVENT_KIND, DUPLICATE, OTHER_CONTENT, FIRST_POISON = range(4)
 OVERSIZED_CHARACTERS = 100_000
@@ -94,7 +94,7 @@ def plant_poison(world: World, good: Columns) -> list[Columns]:
     each, plays = max(1, n // 7_500), np.flatnonzero(good["event_type"] == PLAY)
     planted, next_id = [], int(good["event_id"].max()) + 1_000_000
     for kind, reason in enumerate(POISON, start=FIRST_POISON):
-        count = min(each, 3) if reason == "oversized_surface" else each
+        count = min(each, 3) if reason == "oversized_string" else each
         from_plays = reason.endswith("watch") and len(plays) > 0
         rows = _copy(good, rng.choice(plays if from_plays else n, count), kind)
         rows["event_id"] = np.arange(next_id, next_id + count)
@@ -109,14 +109,14 @@ def _broken(rng: np.random.Generator, reason: str, arrived_at: np.ndarray) -> tu
     """The column that a reason breaks, and what stands there."""
     n = len(arrived_at)
     return {
-        "future_event_time": lambda: ("event_time", arrived_at + rng.integers(2 * DAY_US, 6 * DAY_US, n)),
+        "event_time_after_arrival": lambda: ("event_time", arrived_at + rng.integers(2 * DAY_US, 6 * DAY_US, n)),
         "null_user": lambda: ("user", NULL),
         "null_video": lambda: ("video", NULL),
         "null_time": lambda: ("event_time", NULL),
         "negative_watch": lambda: ("watch_ms", -rng.integers(1, 60_000, n)),
         "absurd_watch": lambda: ("watch_ms", rng.integers(25, 1_000, n) * (HOUR_US // 1_000)),
-        "unknown_type": lambda: ("event_type", TYPES.index("teleport")),
-        "oversized_surface": lambda: ("surface", len(SURFACES) - 1),
+        "unknown_event_type": lambda: ("event_type", TYPES.index("teleport")),
+        "oversized_string": lambda: ("surface", len(SURFACES) - 1),
     }[reason]()
 
 

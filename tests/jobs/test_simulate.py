@@ -131,14 +131,14 @@ def test_every_poison_row_is_what_its_reason_says_and_good_rows_are_not(written:
     events, kinds = written.events, written.kinds()
     watch = events["watch_ms"].fill_null(0).to_numpy()
     broken = {
-        "future_event_time": us(events["event_time"]) > us(events["arrived_at"]) + DAY_US,
+        "event_time_after_arrival": us(events["event_time"]) > us(events["arrived_at"]) + DAY_US,
         "null_user": events["user_id"].is_null().to_numpy(),
         "null_video": events["video_id"].is_null().to_numpy(),
         "null_time": events["event_time"].is_null().to_numpy(),
         "negative_watch": watch < 0,
         "absurd_watch": watch > DAY_US // 1000,
-        "unknown_type": pc.invert(pc.is_in(events["event_type"], pa.array(EVENT_TYPES))).to_numpy(),
-        "oversized_surface": pc.utf8_length(events["surface"]).to_numpy() >= OVERSIZED_CHARACTERS}
+        "unknown_event_type": pc.invert(pc.is_in(events["event_type"], pa.array(EVENT_TYPES))).to_numpy(),
+        "oversized_string": pc.utf8_length(events["surface"]).to_numpy() >= OVERSIZED_CHARACTERS}
     for reason, rows in broken.items():
         assert rows.any() and (rows == (kinds == reason)).all(), reason
 
