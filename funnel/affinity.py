@@ -5,8 +5,9 @@ from functools import lru_cache
 import numpy as np
 
 from funnel.candidates import Candidates
-from funnel.night import Night, Users, index_in
+from funnel.night import Night, Users
 from funnel.recent import recent
+from funnel.users import index_in
 from funnel.view_features import FEW, derive
 
 CREATOR_NAMES = ("log_creator_watched", "creator_share")

@@ -8,8 +8,8 @@ from scipy import sparse
 from funnel import ragged, sources
 from funnel.neighbours import Neighbours
 from funnel.night import Night, Users
-from funnel.popular import country_codes, popular_order
-from funnel.recent import Recent, among, recent
+from funnel.popular import country_codes, fill, popular_order
+from funnel.recent import Recent, recent
 from funnel.retrieval import Retrieval, nearness
 
 # The best source of a candidate is the first of these that found it.
@@ -108,7 +108,7 @@ def _topped_up(night: Night, users: Users, known: Recent, candidates: Candidates
     for place, country in enumerate(countries):
         rows = np.flatnonzero((short > 0) & (code == place))
         if len(rows):
-            added.append(_fill(popular_order(night, country), rows, short[rows], known.seen_keys, keys))
+            added.append(fill(popular_order(night, country), rows, short[rows], known.seen_keys, keys))
     if not added:
         return candidates
     more = np.concatenate(added)
@@ -117,18 +117,6 @@ def _topped_up(night: Night, users: Users, known: Recent, candidates: Candidates
     every, kinds = np.concatenate([keys, more]), np.concatenate([candidates.source, source])
     order = np.argsort(every, kind="stable")
     return _from_keys(every[order], kinds[order], users.size, night.size)
-
-
-def _fill(order: np.ndarray, rows: np.ndarray, need: np.ndarray, seen: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Keys (user · V + video) of the first `need` videos in an order that are neither seen nor candidates yet."""
-    done, width = [], int(need.max()) * 2 + 64
-    while len(rows):
-        wanted = rows[:, None] * len(order) + order[:width]
-        free = ~(among(seen, wanted) | among(keys, wanted))
-        enough = (free.sum(axis=1) >= need) | (width >= len(order))
-        done.append(wanted[enough][free[enough] & (np.cumsum(free[enough], axis=1) <= need[enough, None])])
-        rows, need, width = rows[~enough], need[~enough], width * 4
-    return np.concatenate(done)
 
 
 def _with_scores(night: Night, candidates: Candidates, found: dict[str, sources.Found], full: dict[str, sparse.csr_matrix],

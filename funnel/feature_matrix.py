@@ -15,14 +15,15 @@ from lake.tables import FEATURES
 COLUMN = {name: place for place, name in enumerate(FEATURES)}
 
 
-def feature_rows(manifest: Manifest, view: str, buckets: list[int] | None = None) -> pa.Table:
-    """Rows of one view of a feature snapshot; read a bucket at a time, so that other views never pile up."""
+def feature_rows(manifest: Manifest, views: tuple[str, ...], buckets: list[int] | None = None) -> dict[str, pa.Table]:
+    """Rows of some views of a feature snapshot; read a bucket at a time, so that other views never pile up."""
     columns = ["view", "entity_id", "attribute", *FEATURES]
-    found = []
+    found: dict[str, list[pa.Table]] = {view: [] for view in views}
     for bucket in range(BUCKETS) if buckets is None else buckets:
         rows = snapshot.read(manifest, columns=columns, buckets=[bucket])
-        found.append(rows.filter(pc.equal(rows["view"], view)))
-    return pa.concat_tables(found)
+        for view in views:
+            found[view].append(rows.filter(pc.equal(rows["view"], view)))
+    return {view: pa.concat_tables(parts) for view, parts in found.items()}
 
 
 def _values(rows: pa.Table) -> np.ndarray:

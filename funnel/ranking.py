@@ -8,9 +8,10 @@ import numpy as np
 from funnel import ragged
 from funnel.affinity import CREATOR_NAMES, affinity_names, creator_affinity, category_affinity
 from funnel.candidates import SOURCES, Candidates
-from funnel.night import Night, Users, last_play_us
+from funnel.night import Night, Users
 from funnel.popular import FRESH_DAYS
 from funnel.recent import recent
+from funnel.users import last_play_us
 from funnel.view_features import MANY, derive
 from lake.dates import DAY_US
 

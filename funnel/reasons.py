@@ -22,9 +22,9 @@ SENTENCES = (
     ("From a creator you watch", False),
     ("New from a creator you watch", False),
     ("New this week", False),
-    ("Popular this week", False),
+    ("Popular lately", False),
     ("Popular in ", True),
-    ("Something new to explore", False),
+    ("Something different to explore", False),
     ("From the catalogue", False),
     ("Close to what you watch", False),
 )
@@ -86,8 +86,8 @@ def _sentences(night: Night, users: Users, user: np.ndarray, source: np.ndarray,
     local = (source == SOURCE["popular"]) & np.isin(countries, list(night.by_country))[user]
     sentence = np.where(local, 7, sentence)
     named, code = np.unique(countries, return_inverse=True)
-    endings = pa.concat_arrays([pa.array([""]), pc.utf8_slice_codeunits(pa.array(night.titles, pa.string()), 0, 60),
-                                pa.array([f"{country} this week" for country in named.tolist()], pa.string())])
+    endings = pa.concat_arrays([pa.array([""]), pc.utf8_slice_codeunits(pa.array(night.titles, pa.string()), 0, TITLE_LENGTH),
+                                pa.array([f"{country} lately" for country in named.tolist()], pa.string())])
     ending = np.where(subject >= 0, subject + 1, np.where(local, 1 + night.size + code[user], 0))
     starts = pa.array([text for text, _ in SENTENCES], pa.string())
     return pc.binary_join_element_wise(starts.take(pa.array(sentence)), endings.take(pa.array(ending)), "")

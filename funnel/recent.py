@@ -7,7 +7,8 @@ import numpy as np
 from scipy import sparse
 
 from funnel import ragged
-from funnel.night import Night, Users, index_in
+from funnel.night import Night, Users
+from funnel.users import index_in
 
 LENGTH = 50
 FADE_PER_PLAY = 0.95

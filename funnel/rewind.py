@@ -38,14 +38,14 @@ def rewind(night: Night, users: Users, as_of: date) -> Night:
         local = plays(known & (country == name), decay)
         by_country[name] = (np.flatnonzero(local), local[local > 0])
     flat, offsets = ragged.take(night.category_offsets, np.flatnonzero(there))
-    manifest = lineage.resolve("feature_snapshots", as_of)
+    views = feature_rows(lineage.resolve("feature_snapshots", as_of), ("video", "creator"))
     return replace(
         night, as_of=as_of, video_ids=night.video_ids[there], creator_ids=night.creator_ids[there],
         category_offsets=offsets, category_codes=night.category_codes[flat], duration_ms=night.duration_ms[there],
         published_us=night.published_us[there], titles=_pick(night.titles, there),
         original_ids=_pick(night.original_ids, there), by_country=by_country,
         popularity={"all": plays(known), "7d": plays(known & (age_days <= 7)), "decayed": plays(known, decay)},
-        features={view: FeatureMatrix.of(feature_rows(manifest, view)) for view in ("video", "creator")})
+        features={view: FeatureMatrix.of(rows) for view, rows in views.items()})
 
 
 def _pick(values: list[str], mask: np.ndarray) -> list[str]:

@@ -10,7 +10,7 @@ from funnel import ragged
 from funnel.candidates import SOURCE, generate
 from funnel.lists import funnel_rules, ranked_lists, rows_of
 from funnel.neighbours import neighbours
-from funnel.night import take_users
+from funnel.users import take_users
 from funnel.ranking import FEATURE_NAMES, ranking_features
 from funnel.retrieval import Retrieval, exact_top
 from lake.tables import table

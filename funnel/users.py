@@ -1,0 +1,99 @@
+"""Users as arrays: their last plays, everything they have seen, and what was known of them at an earlier midnight."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from funnel import ragged
+from funnel.feature_matrix import CategoryFeatures, FeatureMatrix
+
+
+@dataclass(frozen=True, eq=False)
+class Users:
+    """U users, ids ascending, with their last plays, oldest first, in the pinned order.
+
+    offsets: i64[U+1] into video_ids, event_us, arrived_us (i64[N]) and liked (bool[N]). seen_offsets: i64[U+1] into
+    seen_video_ids, ascending per user. countries: "" unknown. play_count: i64[U], all plays ever. features: the user
+    view. category_features: the user_category view of these users.
+    """
+
+    user_ids: np.ndarray
+    offsets: np.ndarray
+    video_ids: np.ndarray
+    event_us: np.ndarray
+    arrived_us: np.ndarray
+    liked: np.ndarray
+    seen_offsets: np.ndarray
+    seen_video_ids: np.ndarray
+    countries: list[str]
+    play_count: np.ndarray
+    original_ids: list[str]
+    features: FeatureMatrix
+    category_features: CategoryFeatures
+
+    @property
+    def size(self) -> int:
+        return len(self.user_ids)
+
+
+def index_in(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """i64, the shape of wanted: the place of each value in an ascending array, -1 where absent."""
+    if not len(ascending):
+        return np.full(np.shape(wanted), -1, np.int64)
+    place = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
+    return np.where(ascending[place] == wanted, place, -1)
+
+
+def last_play_us(users: Users) -> np.ndarray:
+    """i64[U]: event time of each user's last play, microseconds; 0 without one."""
+    found = np.zeros(users.size, np.int64)
+    some = np.diff(users.offsets) > 0
+    found[some] = users.event_us[users.offsets[1:][some] - 1]
+    return found
+
+
+def take_users(users: Users, rows: np.ndarray) -> Users:
+    """The users at these ascending places."""
+    flat, offsets = ragged.take(users.offsets, rows)
+    seen, seen_offsets = ragged.take(users.seen_offsets, rows)
+    return replace(
+        users, user_ids=users.user_ids[rows], offsets=offsets, video_ids=users.video_ids[flat],
+        event_us=users.event_us[flat], arrived_us=users.arrived_us[flat], liked=users.liked[flat],
+        seen_offsets=seen_offsets, seen_video_ids=users.seen_video_ids[seen], countries=_pick(users.countries, rows),
+        play_count=users.play_count[rows], original_ids=_pick(users.original_ids, rows),
+        category_features=users.category_features.take(rows))
+
+
+def _pick(values: Sequence[str], rows: np.ndarray) -> list[str]:
+    return [values[row] for row in rows.tolist()]
+
+
+def cut_users(users: Users, before_us: int) -> Users:
+    """The same U users as they were known at a midnight: plays that happened and had arrived strictly before it.
+
+    A seen video leaves `seen` when all its plays in the kept history are at or after the cut. Histories keep the last
+    plays only, so a video played before them and again after the cut is wrongly unseen: rare, and only in training.
+    Features are dropped (all defaults): add those of the day with `with_features`. A like has no time of its own and
+    follows its play.
+    """
+    known = (users.event_us < before_us) & (users.arrived_us < before_us)
+    row = ragged.row_of(users.offsets)
+    later = np.unique(_pairs(row[~known], users.video_ids[~known]))
+    earlier = np.unique(_pairs(row[known], users.video_ids[known]))
+    seen = _pairs(ragged.row_of(users.seen_offsets), users.seen_video_ids)
+    unseen = np.isin(seen, np.setdiff1d(later, earlier, assume_unique=True))
+    cut = np.bincount(row[~known], minlength=users.size)
+    return replace(
+        users, offsets=ragged.keep(users.offsets, known), video_ids=users.video_ids[known],
+        event_us=users.event_us[known], arrived_us=users.arrived_us[known], liked=users.liked[known],
+        seen_offsets=ragged.keep(users.seen_offsets, ~unseen), seen_video_ids=users.seen_video_ids[~unseen],
+        play_count=np.maximum(users.play_count - cut, 0), features=FeatureMatrix.empty(),
+        category_features=CategoryFeatures.empty())
+
+
+def _pairs(row: np.ndarray, video_ids: np.ndarray) -> np.ndarray:
+    """Structured (row, video) pairs that sort and compare as one value."""
+    pairs = np.empty(len(row), [("row", np.int64), ("video", np.int64)])
+    pairs["row"], pairs["video"] = row, video_ids
+    return pairs
