@@ -1,6 +1,7 @@
 """Sealing: which arrival days are closed, and the one log entry that makes a landing exist."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 from lake import dates, lineage, numbered_log, snapshot
 from lake.columns import TIMESTAMP
 from lake.hashing import bucket_of
-from lake.snapshot import Manifest, Plan
+from lake.snapshot import Attempt, Manifest, Plan
 from lake.sources import Refused
 from lake.tables import Table
 
@@ -51,14 +52,56 @@ def first_open(name: str, through: date) -> date:
     return max((end for _, end in sealed(name) if end <= through), default=through)
 
 
-def write(plan: Plan, groups: Iterable[pa.Table], checks: list[dict], extra: dict) -> Manifest:
-    """The snapshot of a plan, made from groups of whole buckets; an existing one is returned as it is."""
+@dataclass(frozen=True)
+class Prepared:
+    """A snapshot whose files are written and whose manifest is not; or one that exists already."""
+
+    plan: Plan
+    attempt: Attempt | None
+    parts: list[dict]
+    existing: Manifest | None
+
+    @property
+    def rows(self) -> int:
+        return self.existing.rows if self.existing else sum(part["rows"] for part in self.parts)
+
+    @property
+    def profile(self) -> dict:
+        return self.existing.profile if self.existing else snapshot.total_profile(self.plan.table, self.parts)
+
+
+def prepare(plan: Plan, groups: Iterable[pa.Table]) -> Prepared:
+    """Write the files of a plan's snapshot from groups of whole buckets, unless it exists."""
     existing = snapshot.find(plan)
     if existing:
-        return existing
+        return Prepared(plan, None, [], existing)
     attempt = snapshot.begin(plan)
-    parts = [snapshot.write_part(plan.table, attempt.folder, rows, f"part-{n:05d}") for n, rows in enumerate(groups)]
-    return snapshot.commit(attempt, parts, checks, extra)
+    try:
+        return Prepared(plan, attempt, [snapshot.write_part(plan.table, attempt.folder, rows, f"part-{n:05d}")
+                                        for n, rows in enumerate(groups)], None)
+    except BaseException:
+        snapshot.abandon(attempt)
+        raise
+
+
+def abandon(prepared: Iterable[Prepared]) -> None:
+    """Remove the files of snapshots that will not be committed."""
+    for one in prepared:
+        if one.attempt and not snapshot.find(one.plan):
+            snapshot.abandon(one.attempt)
+
+
+def finish(prepared: Prepared, checks: list[dict], extra: dict) -> Manifest:
+    """Commit a prepared snapshot; the manifest that exists afterwards, ours or that of the same landing beside us."""
+    if prepared.attempt is None:
+        return snapshot.load(prepared.plan.table, prepared.plan.as_of, prepared.plan.identity)
+    try:
+        return snapshot.commit(prepared.attempt, prepared.parts, checks, extra)
+    except FileNotFoundError:
+        found = snapshot.find(prepared.plan)
+        if found is None:
+            raise
+        return found
 
 
 def commit(entry: dict) -> dict | None:
@@ -77,19 +120,19 @@ def commit(entry: dict) -> dict | None:
     return numbered_log.append("landing", make)
 
 
-def closed_mask(name: str, arrived_us: np.ndarray) -> np.ndarray:
-    """Which arrivals (microseconds) fall on days that are sealed."""
+def within(ranges: list[tuple[date, date]], arrived_us: np.ndarray) -> np.ndarray:
+    """Which instants (microseconds) fall on days of the [start, end) ranges (bool mask)."""
     mask = np.zeros(len(arrived_us), bool)
-    for start, end in sealed(name):
+    for start, end in ranges:
         mask |= (arrived_us >= dates.midnight_us(start)) & (arrived_us < dates.midnight_us(end))
     return mask
 
 
-def moved(declared: Table, rows: pa.Table, day: date) -> pa.Table:
-    """Rows (whole buckets) with those of sealed days arriving on an open day instead: at 00:00 UTC plus a microsecond
+def moved(declared: Table, rows: pa.Table, day: date, closed: list[tuple[date, date]]) -> pa.Table:
+    """Rows (whole buckets) with those of closed days arriving on an open day instead: at 00:00 UTC plus a microsecond
     per earlier time in their bucket, so that what came first still does."""
     arrived = rows["arrived_at"].cast(pa.int64()).to_numpy().copy()
-    late = np.flatnonzero(closed_mask(declared.name, arrived))
+    late = np.flatnonzero(within(closed, arrived))
     buckets = bucket_of(rows[declared.bucket_by].to_numpy())[late]
     order = late[np.lexsort((arrived[late], buckets))]
     if not len(order):

@@ -67,7 +67,7 @@ class Scatter:
 
     def _spill(self) -> None:
         """One file with one record batch per bucket."""
-        rows = pa.concat_tables(self._held).combine_chunks()
+        rows = pa.concat_tables(self._held)
         self._held, self._held_rows = [], 0
         buckets = bucket_of(rows[self.declared.bucket_by].to_numpy()).astype(np.uint8)
         counts = np.bincount(buckets, minlength=BUCKETS)

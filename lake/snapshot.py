@@ -143,7 +143,8 @@ def write_part(name: str, folder: str, rows: pa.Table, part: str) -> dict:
     buckets: dict[str, str] = {}
     profile = profile_rows(declared, rows)
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, declared.schema, compression="zstd", write_page_checksum=True) as writer:
+    with pq.ParquetWriter(sink, declared.schema, compression="zstd", write_page_checksum=True,
+                          use_dictionary=_texts(declared)) as writer:
         for bucket, group in _by_bucket(declared, rows):
             writer.write_table(group, row_group_size=max(group.num_rows, 1))
             buckets[str(bucket)] = rows_hash(group)
@@ -152,6 +153,12 @@ def write_part(name: str, folder: str, rows: pa.Table, part: str) -> dict:
     storage.write_bytes(path, content)
     return {"path": _relative(path), "size": len(content), "sha256": sha256_of(content), "rows": rows.num_rows,
             "buckets": buckets, "profile": profile}
+
+
+def _texts(declared: Table) -> list[str]:
+    """Column paths worth a dictionary: ids and times rarely repeat, and trying costs more than writing them."""
+    return [c.name + (".list.element" if pa.types.is_list(c.type) else "") for c in declared.columns
+            if pa.types.is_string(c.type) or pa.types.is_list(c.type) and pa.types.is_string(c.type.value_type)]
 
 
 def write_file(attempt: Attempt, name: str, content: bytes) -> dict:
@@ -210,7 +217,7 @@ def commit(attempt: Attempt, parts: list[dict], checks: list[dict], extra: dict 
     manifest = Manifest(
         table=declared.name, version=declared.version, as_of=plan.as_of, identity=plan.identity,
         content_hash=content_hash(declared.name, parts), rows=sum(part["rows"] for part in parts),
-        files=[{key: part[key] for key in ("path", "size", "sha256", "rows")} for part in parts],
+        files=[_file_entry(part) for part in parts],
         parameters=plan.parameters, inputs=plan.inputs,
         schema={c.name: str(c.type) for c in declared.columns},
         profile=total_profile(declared.name, parts) if declared.columns else {},
@@ -222,6 +229,11 @@ def commit(attempt: Attempt, parts: list[dict], checks: list[dict], extra: dict 
     found = manifest if made else _parse(manifest_path(plan))
     _clean(plan, found)
     return found
+
+
+def _file_entry(part: dict) -> dict:
+    entry = {key: part[key] for key in ("path", "size", "sha256", "rows")}
+    return entry | {"buckets": [int(bucket) for bucket in part["buckets"]]} if "buckets" in part else entry
 
 
 def abandon(attempt: Attempt) -> None:
@@ -251,19 +263,23 @@ def paths(manifest: Manifest) -> list[str]:
     return found
 
 
-def read(manifest: Manifest, columns: list[str] | None = None, filters: object = None) -> pa.Table:
+def read(manifest: Manifest, columns: list[str] | None = None, buckets: Iterable[int] | None = None) -> pa.Table:
     """Rows in key order within each bucket, with page checksums verified. Damaged names the file that fails.
 
-    filters: pyarrow's DNF filter list or expression, applied while reading.
+    columns: all when None. buckets: only the row groups of these buckets, all when None.
     """
     schema = table(manifest.table).schema
     wanted = schema.names if columns is None else columns
+    chosen = None if buckets is None else set(buckets)
     pieces = [pa.schema([schema.field(name) for name in wanted]).empty_table()]
-    for path in paths(manifest):
+    for path, file in zip(paths(manifest), manifest.files, strict=True):
+        groups = [n for n, bucket in enumerate(file["buckets"]) if chosen is None or bucket in chosen]
+        if not groups:
+            continue
         store, inner = storage.filesystem(path)
         try:
-            pieces.append(pq.read_table(inner, columns=wanted, filters=filters, filesystem=store,
-                                        page_checksum_verification=True, partitioning=None).cast(pieces[0].schema))
+            with pq.ParquetFile(inner, filesystem=store, page_checksum_verification=True) as stored:
+                pieces.append(stored.read_row_groups(groups, columns=wanted).select(wanted).cast(pieces[0].schema))
         except (OSError, pa.ArrowException) as error:
             raise Damaged(f"{path}: {error}") from error
     return pa.concat_tables(pieces)

@@ -1,0 +1,215 @@
+"""Build the named tables for a date or a range of dates in one Spark session, only what is missing.
+
+    python -m jobs.build events tiles feature_snapshots --as-of 2026-02-05 [--from 2026-01-29]
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+
+from jobs.command import run, say
+from lake import dates, lineage, snapshot
+from lake.snapshot import Attempt, Manifest, Plan
+from validation import gate
+
+BUILT = ("events", "tiles", "feature_snapshots", "catalogue", "histories", "popularity", "labels", "training_examples")
+
+
+def commit(plan: Plan, write: Callable[[Attempt], tuple[list[dict], dict]]) -> Manifest:
+    """Make one snapshot: reuse it if it exists, else write, validate, commit; a refused attempt leaves nothing."""
+    found = snapshot.find(plan)
+    if found:
+        return found
+    started = time.monotonic()
+    attempt = snapshot.begin(plan)
+    try:
+        parts, extra = write(attempt)
+        return _finish(attempt, parts, extra, started)
+    except BaseException:
+        snapshot.abandon(attempt)
+        raise
+
+
+def _finish(attempt: Attempt, parts: list[dict], extra: dict, started: float) -> Manifest:
+    plan = attempt.plan
+    checks = gate.judge(plan, snapshot.total_profile(plan.table, parts))
+    seconds = round(time.monotonic() - started, 3)
+    manifest = snapshot.commit(attempt, parts, checks, extra, {"seconds": seconds})
+    say(f"{plan.table} {plan.as_of}: {manifest.rows:,} rows, {seconds:.1f} s")
+    return manifest
+
+
+def _session():
+    from jobs.spark_session import spark_session
+
+    return spark_session("nightreel")
+
+
+def _parts(chunks: list[Manifest]) -> int:
+    from features.frames import parts_for
+
+    return parts_for(sum(chunk.rows for chunk in chunks), _session())
+
+
+def build_events(as_ofs: list[date]) -> None:
+    """Events of every landing before the last date, in arrival order."""
+    last = max(as_ofs)
+    lineage.require_sealed(last)
+    earlier: list[Manifest] = []
+    for plan, entry in zip(lineage.chunk_plans("events", last), lineage.landings("raw_events", last), strict=True):
+        earlier.append(commit(plan, lambda attempt, entry=entry: _write_events(attempt, entry, list(earlier))))
+
+
+def _write_events(attempt: Attempt, entry: dict, earlier: list[Manifest]) -> tuple[list[dict], dict]:
+    from features.events import write_events
+
+    return write_events(_session(), attempt, entry, earlier)
+
+
+def build_tiles(as_ofs: list[date]) -> None:
+    """Tiles of every chunk of events before the last date."""
+    last = max(as_ofs)
+    for plan, events in zip(lineage.chunk_plans("tiles", last), lineage.chunks("events", last), strict=True):
+        commit(plan, lambda attempt, events=events: _write_tiles(attempt, events))
+
+
+def _write_tiles(attempt: Attempt, events: Manifest) -> tuple[list[dict], dict]:
+    from features.tiles import write_tiles
+
+    return write_tiles(_session(), attempt, events), {}
+
+
+def build_feature_snapshots(as_ofs: list[date]) -> None:
+    """Feature snapshots of all the dates that lack one, in one pass over the tiles."""
+    plans = [plan for plan in (lineage.plan("feature_snapshots", as_of) for as_of in as_ofs) if not snapshot.find(plan)]
+    if not plans:
+        return
+    from features.frames import per_bucket
+    from features.windows import write_snapshots
+
+    started, attempts = time.monotonic(), [snapshot.begin(plan) for plan in plans]
+    try:
+        chunks = lineage.chunks("tiles", max(as_ofs))
+        missing, folders = [plan.as_of for plan in plans], [attempt.folder for attempt in attempts]
+        accounts = per_bucket(_session(), lambda part, buckets: write_snapshots(chunks, missing, folders, part, buckets),
+                              _parts(chunks))
+        for n, attempt in enumerate(attempts):
+            _finish(attempt, accounts[n::len(attempts)], {}, started)
+    except BaseException:
+        for attempt in attempts:
+            if not snapshot.find(attempt.plan):
+                snapshot.abandon(attempt)
+        raise
+
+
+def build_catalogue(as_ofs: list[date]) -> None:
+    """The catalogue of each date."""
+    for as_of in as_ofs:
+        commit(lineage.plan("catalogue", as_of), _write_catalogue)
+
+
+def _write_catalogue(attempt: Attempt) -> tuple[list[dict], dict]:
+    from features.catalogue import write_catalogue
+
+    return write_catalogue(_session(), attempt), {}
+
+
+def build_histories(as_ofs: list[date]) -> None:
+    """The histories of each date."""
+    for as_of in as_ofs:
+        commit(lineage.plan("histories", as_of), _write_histories)
+
+
+def _write_histories(attempt: Attempt) -> tuple[list[dict], dict]:
+    from features.frames import per_bucket
+    from features.histories import write_histories
+
+    as_of, length, folder = attempt.plan.as_of, attempt.plan.parameters["length"], attempt.folder
+    chunks = lineage.chunks("events", as_of)
+    return per_bucket(_session(), lambda part, buckets: write_histories(chunks, as_of, length, folder, part, buckets),
+                      _parts(chunks)), {}
+
+
+def build_popularity(as_ofs: list[date]) -> None:
+    """Popularity of each date."""
+    for as_of in as_ofs:
+        commit(lineage.plan("popularity", as_of), _write_popularity)
+
+
+def _write_popularity(attempt: Attempt) -> tuple[list[dict], dict]:
+    from features.frames import per_bucket
+    from features.windows import write_popularity
+
+    as_of, half_life, folder = attempt.plan.as_of, attempt.plan.parameters["half_life_days"], attempt.folder
+    chunks = lineage.chunks("tiles", as_of)
+    return per_bucket(_session(), lambda part, buckets: write_popularity(chunks, as_of, half_life, folder, part, buckets),
+                      _parts(chunks)), {}
+
+
+def build_labels(as_ofs: list[date]) -> None:
+    """The labels of each date; `extra.snapshot_days` names the feature snapshots that were live at them."""
+    for as_of in as_ofs:
+        commit(lineage.plan("labels", as_of), _write_labels)
+
+
+def _write_labels(attempt: Attempt) -> tuple[list[dict], dict]:
+    from features.events import label_start
+    from features.frames import per_bucket
+    from features.labels import write_labels
+
+    as_of, settings, folder = attempt.plan.as_of, attempt.plan.parameters, attempt.folder
+    chunks = lineage.chunks("events", as_of)
+    start = label_start(chunks, as_of, settings["min_days"], settings["enough_rows"])
+    parts = per_bucket(_session(), lambda part, buckets: write_labels(
+        chunks, as_of, start, settings["attribution_hours"], folder, part, buckets), _parts(chunks))
+    live = sorted({day for part in parts for day in part.pop("snapshot_days")})
+    return parts, {"start": start.isoformat(), "snapshot_days": live}
+
+
+def build_training_examples(as_ofs: list[date]) -> None:
+    """Labels joined point in time, after the feature snapshots that they saw."""
+    for as_of in as_ofs:
+        days = [dates.parse_date(day) for day in lineage.resolve("labels", as_of).extra["snapshot_days"]]
+        if days:
+            build_feature_snapshots(days)
+        commit(lineage.plan("training_examples", as_of), _write_training_examples)
+
+
+def _write_training_examples(attempt: Attempt) -> tuple[list[dict], dict]:
+    from features.frames import parts_for, write_frame
+    from features.join import join_examples
+
+    labels = lineage.resolve("labels", attempt.plan.as_of)
+    days = [dates.parse_date(day) for day in labels.extra["snapshot_days"]]
+    frame = join_examples(_session(), labels, [lineage.resolve("feature_snapshots", day) for day in days])
+    parts = write_frame(frame, "training_examples", attempt.folder, parts_for(labels.rows, _session()))
+    written = sum(part["rows"] for part in parts)
+    if written != labels.rows:
+        raise RuntimeError(f"training_examples {attempt.plan.as_of}: {labels.rows} labels became {written} rows")
+    return parts, {}
+
+
+BUILDERS: dict[str, Callable[[list[date]], None]] = {
+    "events": build_events, "tiles": build_tiles, "feature_snapshots": build_feature_snapshots,
+    "catalogue": build_catalogue, "histories": build_histories, "popularity": build_popularity,
+    "labels": build_labels, "training_examples": build_training_examples,
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, then build each named table in the order of lake/tables.py."""
+    parser = argparse.ArgumentParser(prog="python -m jobs.build", description=__doc__.splitlines()[0])
+    parser.add_argument("tables", nargs="+", choices=BUILT, metavar="TABLE", help=", ".join(BUILT))
+    parser.add_argument("--as-of", required=True, type=dates.parse_date)
+    parser.add_argument("--from", dest="start", type=dates.parse_date, help="first date of a range that ends at --as-of")
+    options = parser.parse_args(arguments)
+    start = options.start or options.as_of
+    as_ofs = dates.days(start, options.as_of) + [options.as_of]
+    for name in (name for name in BUILT if name in options.tables):
+        BUILDERS[name](as_ofs)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

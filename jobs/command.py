@@ -1,0 +1,33 @@
+"""What every command shares: one line per step, and exit codes that a scheduler can act on.
+
+0 done; 2 bad arguments; 3 refused by the data (never retried); 1 anything else (a retry may heal it).
+"""
+
+import sys
+from collections.abc import Callable
+
+from lake.lineage import Missing
+from lake.snapshot import Damaged
+
+REFUSED = 3
+
+
+class Refusal(Exception):
+    """The data or the request can't be accepted; the message says what, why, where and the command that fixes it."""
+
+
+def say(line: str) -> None:
+    """One line of progress, at once."""
+    print(line, flush=True)
+
+
+def run(main: Callable[[list[str]], None]) -> int:
+    """Run a command's main and turn its outcome into an exit code; refusals are one line on standard error."""
+    from validation.gate import Refused
+
+    try:
+        main(sys.argv[1:])
+    except (Refusal, Refused, Missing, Damaged) as error:
+        print(f"refused: {error}", file=sys.stderr, flush=True)
+        return REFUSED
+    return 0

@@ -1,0 +1,39 @@
+"""The one Spark session of a process, configured from the environment alone."""
+
+import os
+import sys
+from functools import cache
+
+from pyspark.sql import SparkSession
+
+_SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.shuffle.partitions": "8",  # AQE splits what is large
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
+    "spark.sql.parquet.filterPushdown": "true",
+    "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.redaction.regex": "(?i)secret|password|token|access[.]?key|credential|url|uri",
+}
+
+
+@cache
+def spark_session(app_name: str) -> SparkSession:
+    """Start or find the session. `SPARK_MASTER` (default `local[*]`) says where; `NIGHTREEL_SPARK_CONF` may add
+    settings as `key=value;key=value` (memory, packages, a driver address that executors can reach)."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    settings = dict(_SETTINGS)
+    for pair in filter(None, os.environ.get("NIGHTREEL_SPARK_CONF", "").split(";")):
+        key, _, value = pair.partition("=")
+        settings[key.strip()] = value.strip()
+    settings.setdefault("spark.driver.memory", os.environ.get("NIGHTREEL_DRIVER_MEMORY", "2g"))
+    builder = SparkSession.builder.appName(app_name).master(os.environ.get("SPARK_MASTER", "local[*]"))
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
