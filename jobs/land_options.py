@@ -1,55 +1,83 @@
 """The command line of jobs.land: what a person asked for, parsed and refused where it can't be meant."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from jobs.presets import PRESETS
 from lake import dates
+from lake.columns import EVENT_TYPES
 from lake.tables import table
+
+TABLES = ("events", "videos", "users")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asked for, parsed. `renamed`: table or "" → declared name → their name."""
+    """What a person asked for. `renamed`: table ("" for whichever has the column) → declared name → their name;
+    `event_types`: their name → ours; `one_type`: what every row is, in a log without types."""
 
     path: str
-    table: str
-    videos: str | None
-    users: str | None
-    preset: str | None
-    renamed: dict[str, dict[str, str]]
-    time_unit: str | None
-    assumed: bool
-    as_arrived: date | None
-    seal_through: date | None
-    max_bad_share: float
+    table: str = "events"
+    videos: str | None = None
+    users: str | None = None
+    preset: str | None = None
+    renamed: dict[str, dict[str, str]] = field(default_factory=dict)
+    event_types: dict[str, str] = field(default_factory=dict)
+    one_type: str | None = None
+    time_unit: str | None = None
+    assumed: bool = False
+    as_arrived: date | None = None
+    seal_through: date | None = None
+    max_bad_share: float = 0.01
+    ignore: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(prog="python -m jobs.land", allow_abbrev=False,
+                                    description="Land a log: check it, seal its arrival days.")
+    found.add_argument("path", metavar="PATH", help="a .parquet or .csv file, or a folder of them")
+    found.add_argument("--table", choices=TABLES, default="events", help="what PATH holds (default: events)")
+    found.add_argument("--videos", metavar="PATH", help="catalogue rows that come with the events")
+    found.add_argument("--users", metavar="PATH", help="user rows that come with the events")
+    found.add_argument("--preset", choices=tuple(PRESETS), help="a log whose files and columns are known")
+    found.add_argument("--map", nargs="+", action="extend", default=[], metavar="OURS=THEIRS", type=_mapping,
+                       help="user_id=userId; videos.title=name for the file given with --videos")
+    found.add_argument("--event-type", nargs="+", action="extend", default=[], metavar="TYPE[=THEIRS]", type=_type,
+                       help="play: every row is one; play=view like=heart: what the log calls them")
+    found.add_argument("--time-unit", choices=("s", "ms", "us"), help="what integer times count since 1970")
+    found.add_argument("--arrived-at", choices=("event_time",), help="take the event time as the arrival")
+    found.add_argument("--as-arrived", type=_day, metavar="DAY", help="rows of sealed days arrive on this open day")
+    found.add_argument("--seal-through", type=_day, metavar="DAY", help="seal days up to this one, with or without rows")
+    found.add_argument("--max-bad-share", type=_share, default=0.01, metavar="SHARE",
+                       help="refuse when more rows than this can't be true (default 0.01)")
+    found.add_argument("--ignore", nargs="+", action="extend", default=[], metavar="COLUMN",
+                       help="new columns that are no mistake and not wanted")
+    found.add_argument("--without", nargs="+", action="extend", default=[], metavar="OURS",
+                       help="optional columns that the log no longer has")
+    return found
 
 
 def parse(argv: list[str]) -> Request:
-    parser = argparse.ArgumentParser(prog="jobs.land", description="Land a log: check it, seal its arrival days.")
-    parser.add_argument("path", metavar="PATH", help="a .parquet or .csv file, or a folder of them")
-    parser.add_argument("--table", choices=("events", "videos", "users"), default="events")
-    parser.add_argument("--videos", metavar="PATH", help="catalogue rows that come with the events")
-    parser.add_argument("--users", metavar="PATH", help="user rows that come with the events")
-    parser.add_argument("--preset", choices=tuple(PRESETS))
-    parser.add_argument("--map", nargs="+", action="extend", default=[], metavar="OURS=THEIRS", type=_mapping,
-                        help="user_id=userId; videos.title=name for a file given with --videos")
-    parser.add_argument("--time-unit", choices=("s", "ms", "us"), help="what integer times count since 1970")
-    parser.add_argument("--arrived-at", choices=("event_time",), help="take the event time as the arrival")
-    parser.add_argument("--as-arrived", type=_day, metavar="DAY", help="rows of sealed days arrive on this open day")
-    parser.add_argument("--seal-through", type=_day, metavar="DAY", help="seal days up to this one, with or without rows")
-    parser.add_argument("--max-bad-share", type=_share, default=0.01, metavar="SHARE")
-    found = parser.parse_args(argv)
+    """SystemExit(2) with a message for anything that can't be meant."""
+    options = parser()
+    found = options.parse_args(argv)
+    if found.preset and (found.map or found.videos or found.users or found.event_type or found.table != "events"):
+        options.error(f"--preset {found.preset} knows its files and columns: leave --map, --event-type, --table, --videos "
+                      "and --users out")
+    if found.table != "events" and (found.videos or found.users or found.arrived_at or found.event_type):
+        options.error("--videos, --users, --event-type and --arrived-at go with --table events")
     renamed: dict[str, dict[str, str]] = {}
     for name, ours, theirs in found.map:
         renamed.setdefault(name, {})[ours] = theirs
-    if found.preset and (found.map or found.videos or found.users or found.table != "events"):
-        parser.error(f"--preset {found.preset} knows its files and columns; leave --map, --table, --videos, --users out")
-    if found.table != "events" and (found.videos or found.users or found.arrived_at):
-        parser.error("--videos, --users and --arrived-at go with --table events")
-    return Request(found.path, found.table, found.videos, found.users, found.preset, renamed, found.time_unit,
-                   bool(found.arrived_at), found.as_arrived, found.seal_through, found.max_bad_share)
+    types = {theirs: ours for ours, theirs in found.event_type if theirs}
+    constants = [ours for ours, theirs in found.event_type if not theirs]
+    if len(constants) > 1 or constants and types:
+        options.error("--event-type is either one TYPE for every row or pairs TYPE=THEIRS")
+    return Request(found.path, found.table, found.videos, found.users, found.preset, renamed, types,
+                   constants[0] if constants else None, found.time_unit, bool(found.arrived_at), found.as_arrived,
+                   found.seal_through, found.max_bad_share, frozenset(found.ignore), frozenset(found.without))
 
 
 def _day(text: str) -> date:
@@ -72,9 +100,17 @@ def _share(text: str) -> float:
 def _mapping(text: str) -> tuple[str, str, str]:
     left, equals, theirs = text.partition("=")
     name, dot, ours = left.rpartition(".")
-    tables = [f"raw_{name}"] if dot else ["raw_events", "raw_videos", "raw_users"]
-    known = {column.name for declared in tables if declared in ("raw_events", "raw_videos", "raw_users")
-             for column in table(declared).columns}
-    if not equals or not theirs or ours not in known:
-        raise argparse.ArgumentTypeError(f"{text[:60]!r} is not OURS=THEIRS with OURS one of {', '.join(sorted(known))}")
+    tables = [name] if dot and name in TABLES else [] if dot else list(TABLES)
+    known = sorted({column.name for name in tables or TABLES for column in table(f"raw_{name}").columns})
+    if not equals or not theirs or not tables or ours not in known:
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is not OURS=THEIRS (PATH comes before --map); OURS is one of "
+                                         + ", ".join(known))
     return name, ours, theirs
+
+
+def _type(text: str) -> tuple[str, str]:
+    ours, _, theirs = text.partition("=")
+    if ours not in EVENT_TYPES:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not TYPE or TYPE=THEIRS (PATH comes before --event-type); "
+                                         f"TYPE is one of {', '.join(EVENT_TYPES)}")
+    return ours, theirs

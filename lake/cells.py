@@ -28,7 +28,7 @@ class How:
 
     time_unit: str | None = None
     separator: str = "|"
-    no_categories: str = "(no genres listed)"
+    no_categories: str = ""
     dates_at_hours: int | None = None
 
 

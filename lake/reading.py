@@ -88,9 +88,18 @@ def _column(layout: Layout, file: File, declared: Column, source: pa.Table, ids:
         found = cells.Read(ids.read(ID_KINDS[declared.name], array, f"{file.name}: column {name!r}",
                                     file.format == "parquet"))
     else:
+        if layout.types and declared.name == "event_type":
+            array = _renamed(array, layout.types)
         found = cells.read(declared, array, layout.how)
     long = contract.oversized(array)
     return found if long is None else cells.Read(found.values, {**found.bad, "oversized_string": long})
+
+
+def _renamed(array: pa.Array, types: dict[str, str]) -> pa.Array:
+    """Their names of event types as ours; others stay and will be unknown."""
+    encoded = array.dictionary_encode()
+    ours = pa.array([types.get(name, name) for name in encoded.dictionary.to_pylist()], pa.string())
+    return ours.take(encoded.indices)
 
 
 def _also(rule: Also) -> str:
