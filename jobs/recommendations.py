@@ -1,0 +1,97 @@
+"""Compute the lists of a night, for every user with a history and as a fallback for everyone else.
+
+    python -m jobs.recommendations --as-of 2026-02-05 [--k 50] [--active-days 28]
+"""
+
+import argparse
+import sys
+from datetime import date
+
+from funnel.night import load_night, night_tables
+from jobs.build import commit
+from jobs.command import run, say
+from lake import dates, lineage, numbered_log, snapshot
+from lake.snapshot import Attempt
+from lake.tables import table
+from publishing.baseline import fallback_rows
+from publishing.nightly_lists import Task, night_neighbours, rows_for, write_lists
+from publishing.release_file import LONGEST_LIST
+
+USERS_PER_PART = 20_000
+USERS_PER_CORE = 500
+BASELINES = ("decayed", "7d", "all")
+_DEFAULTS = table("recommendations").parameters
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m jobs.recommendations", description=__doc__.splitlines()[0])
+    parser.add_argument("--as-of", required=True, type=dates.parse_date, help="the night, YYYY-MM-DD")
+    parser.add_argument("--k", type=int, default=_DEFAULTS["k"], help="rows per list")
+    parser.add_argument("--active-days", type=int, default=_DEFAULTS["active_days"],
+                        help="only users who played in so many days before the night; 0: everyone with a play")
+    chosen = parser.parse_args(arguments)
+    if not 1 <= chosen.k <= LONGEST_LIST:
+        parser.error(f"--k {chosen.k} is no list length; take 1 to {LONGEST_LIST}")
+    if chosen.active_days < 0:
+        parser.error(f"--active-days {chosen.active_days}: give days as a number from 0 (everyone) on")
+    _fallback(chosen.as_of, chosen.k)
+    _lists(chosen.as_of, chosen.k, chosen.active_days)
+
+
+def _fallback(as_of: date, k: int) -> None:
+    plan = lineage.plan("fallback", as_of, k=k)
+
+    def write(attempt: Attempt) -> tuple[list[dict], dict]:
+        rows = fallback_rows(load_night(as_of), rows_for(k))
+        return [snapshot.write_part("fallback", attempt.folder, rows, "part-00000")], {}
+
+    if snapshot.find(plan):
+        say(f"fallback {as_of}: there already")
+    commit(plan, write)
+
+
+def _lists(as_of: date, k: int, active_days: int) -> None:
+    plan = lineage.plan("recommendations", as_of, k=k, active_days=active_days)
+    if snapshot.find(plan):
+        say(f"recommendations {as_of}: there already")
+        return
+    manifest = commit(plan, lambda attempt: _write(attempt, k, active_days))
+    if manifest.extra["short_users"]:
+        say(f"recommendations {as_of}: {manifest.extra['short_users']:,} of {manifest.extra['users']:,} users have "
+            f"fewer than {k} videos left to see")
+
+
+def _write(attempt: Attempt, k: int, active_days: int) -> tuple[list[dict], dict]:
+    from features.frames import per_bucket
+    from jobs.spark_session import spark_session
+
+    as_of, session = attempt.plan.as_of, spark_session("nightreel")
+    model = lineage.model_of(as_of)
+    task = Task(night_tables(as_of), model, lineage.resolve("ann_index", as_of) if model else None,
+                best_baseline(as_of), attempt.folder, k, active_days)
+    shared = session.sparkContext.broadcast(night_neighbours(task.tables) if model else None)
+    users = task.tables.manifests["histories"].rows
+    parts = _parts(users, session.sparkContext.defaultParallelism)
+    accounts = per_bucket(session, lambda part, buckets: write_lists(task, shared.value, part, buckets), parts)
+    shared.destroy()
+    counts = {name: sum(account[name] for account in accounts) for name in ("users", "short_users")}
+    return accounts, counts | {"model": model.identity if model else "none", "k": k,
+                               "baseline": "" if model else task.baseline}
+
+
+def _parts(users: int, cores: int) -> int:
+    """How many tasks and files: a power of two up to 64, enough for the cores where there is work for each."""
+    wanted = max(1, users // USERS_PER_PART, min(cores, users // USERS_PER_CORE))
+    return min(1 << (wanted - 1).bit_length(), 64)
+
+
+def best_baseline(as_of: date) -> str:
+    """The popularity that the newest judgement up to a date found best; decayed where nothing was judged."""
+    judged = [entry for entry in numbered_log.entries("promotions") if date.fromisoformat(entry["as_of"]) <= as_of]
+    newest = max(judged, key=lambda entry: (entry["as_of"], entry["number"]), default={})
+    named = (newest.get("metrics") or {}).get("best_baseline")
+    return named if named in BASELINES else BASELINES[0]
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,60 @@
+"""Lists without a model: the best judged popularity for everyone with a history, and the fallback for everyone else."""
+
+import numpy as np
+import pyarrow as pa
+
+from funnel import ragged
+from funnel.night import Night
+from funnel.popular import fill
+from funnel.recent import recent
+from funnel.users import Users
+from lake.tables import table
+
+SOURCE = "popular"
+COUNTRY_VIDEOS = 20
+
+
+def baseline_rows(night: Night, users: Users, baseline: str, length: int) -> pa.Table:
+    """Rows of `recommendations`: the first `length` videos of one popularity ("decayed", "7d", "all") that each user
+    has not seen; ties by video id, shorter where the catalogue ends."""
+    plays = night.popularity[baseline]
+    order = np.argsort(-plays, kind="stable")
+    everyone = np.arange(users.size)
+    keys = fill(order, everyone, np.full(users.size, length), recent(night, users).seen_keys, np.zeros(0, np.int64))
+    keys = keys[np.argsort(keys // max(night.size, 1), kind="stable")]
+    user, video = keys // max(night.size, 1), keys % max(night.size, 1)
+    offsets = np.searchsorted(user, np.arange(users.size + 1))
+    return pa.table({
+        "user_id": users.user_ids[user], "video_id": night.video_ids[video],
+        "rank": (ragged.place_in_row(offsets) + 1).astype(np.int32), "score": plays[video].astype(np.float32),
+        "source": _repeated(SOURCE, len(keys)), "reason": _repeated("Popular lately", len(keys)),
+        "user_original_id": pa.array(users.original_ids, pa.string()).take(pa.array(user)),
+        "video_original_id": pa.array(night.original_ids, pa.string()).take(pa.array(video))})
+
+
+def fallback_rows(night: Night, length: int) -> pa.Table:
+    """Rows of `fallback`: for "" (everyone) and each country with plays of at least 20 videos, the videos by decayed
+    plays there, then in the world; ties by video id."""
+    world = night.popularity["decayed"]
+    lists = {"": world}
+    for country, (index, plays) in sorted(night.by_country.items()):
+        if (plays > 0).sum() >= COUNTRY_VIDEOS:
+            lists[country] = np.zeros(night.size, np.float32)
+            lists[country][index] = plays
+    rows = [_country_rows(night, country, plays, np.lexsort((-world, -plays))[:length])
+            for country, plays in lists.items()]
+    return pa.concat_tables(rows).cast(table("fallback").schema)
+
+
+def _country_rows(night: Night, country: str, plays: np.ndarray, order: np.ndarray) -> pa.Table:
+    local = np.where(plays[order] > 0, f"Popular in {country} lately" if country else "Popular lately",
+                     "Popular lately" if country else "From the catalogue")
+    return pa.table({
+        "country": _repeated(country, len(order)), "video_id": night.video_ids[order],
+        "rank": np.arange(1, len(order) + 1, dtype=np.int32), "score": plays[order].astype(np.float32),
+        "source": _repeated(SOURCE, len(order)), "reason": pa.array(local.tolist(), pa.string()),
+        "video_original_id": pa.array(night.original_ids, pa.string()).take(pa.array(order))})
+
+
+def _repeated(text: str, count: int) -> pa.Array:
+    return pa.repeat(pa.scalar(text, pa.string()), count)

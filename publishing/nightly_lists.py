@@ -1,0 +1,131 @@
+"""The lists of a night, part by part: what a worker does with its buckets of users.
+
+A worker loads night, model and index once and keeps them while it lives. Users of a bucket are taken in order of id, in
+batches whose size depends on the catalogue alone, so lists are the same whatever the parallelism.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from funnel import ragged
+from funnel.lists import funnel_rules, ranked_lists, rows_of
+from funnel.neighbours import Neighbours, neighbours
+from funnel.night import Night, NightTables, load_histories, load_night, load_users
+from funnel.retrieval import Retrieval
+from funnel.users import Users, take_users
+from lake import snapshot
+from lake.hashing import BUCKETS
+from lake.snapshot import Manifest
+from lake.tables import table
+from publishing.baseline import baseline_rows
+
+NEIGHBOUR_PLAYS = 5_000_000
+BATCH_CELLS = 1 << 25
+BATCH_USERS = (32, 512)
+_KEPT: dict[tuple, "Loaded"] = {}
+
+
+def rows_for(k: int) -> int:
+    """Rows a list gets so that tombstones leave it full: a tenth more than K and five."""
+    return -(-k * 11 // 10) + 5
+
+
+@dataclass(frozen=True)
+class Task:
+    """Which lists: what a worker must know. model and index: None while no model has passed; then `baseline` is the
+    popularity that orders the lists."""
+
+    tables: NightTables
+    model: Manifest | None
+    index: Manifest | None
+    baseline: str
+    folder: str
+    k: int
+    active_days: int
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """What a worker keeps: the night and, where there is one, its model (of training.bundle) and index."""
+
+    night: Night
+    model: object | None
+    retrieval: Retrieval | None
+
+
+def night_neighbours(tables: NightTables) -> Neighbours:
+    """Neighbours from the histories of whole buckets, as many as hold about five million plays: a fixed random sample
+    of a large service's users, all of a small one's."""
+    parts, plays = [], 0
+    for bucket in range(BUCKETS):
+        parts.append(load_histories(tables.as_of, [bucket], tables=tables))
+        plays += len(parts[-1].video_ids)
+        if plays >= NEIGHBOUR_PLAYS:
+            break
+    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
+    together = replace(parts[0], user_ids=np.concatenate([part.user_ids for part in parts]),
+                       offsets=ragged.offsets_of(lengths),
+                       video_ids=np.concatenate([part.video_ids for part in parts]))
+    return neighbours(load_night(tables.as_of, tables=tables), together)
+
+
+def write_lists(task: Task, shared: Neighbours | None, part: int, buckets: list[int]) -> list[dict]:
+    """Write the lists of the users in these buckets as one file; returns its account, with `users` and how many of
+    them got fewer than K rows (`short_users`). shared: neighbours of the night, None without a model."""
+    night, written, users, short = loaded(task).night, [table("recommendations").schema.empty_table()], 0, 0
+    for bucket in buckets:
+        people = load_users(task.tables.as_of, [bucket], task.active_days, task.tables)
+        for batch in batches(people, night.size):
+            rows = list_rows(task, shared, batch)
+            lengths = np.bincount(np.searchsorted(batch.user_ids, rows["user_id"].to_numpy()), minlength=batch.size)
+            users, short = users + batch.size, short + int((lengths < task.k).sum())
+            written.append(rows.cast(written[0].schema))
+    account = snapshot.write_part("recommendations", task.folder, pa.concat_tables(written), f"part-{part:05d}")
+    return [account | {"users": users, "short_users": short}]
+
+
+def batches(users: Users, videos: int) -> Iterator[Users]:
+    """The users in order, so many at a time that users × videos stays bounded."""
+    size = int(np.clip(BATCH_CELLS // max(videos, 1), *BATCH_USERS))
+    for start in range(0, users.size, size):
+        yield take_users(users, np.arange(start, min(start + size, users.size)))
+
+
+def list_rows(task: Task, shared: Neighbours | None, users: Users) -> pa.Table:
+    """The lists of one batch as rows of `recommendations`."""
+    have, length = loaded(task), rows_for(task.k)
+    if have.model is None or shared is None:
+        return baseline_rows(have.night, users, task.baseline, length)
+    vectors = have.model.user_vectors(users)
+    ranked = ranked_lists(have.night, users, shared, have.retrieval, vectors, have.model.score, funnel_rules(length))
+    return rows_of(have.night, users, ranked, shared, have.retrieval)
+
+
+def loaded(task: Task) -> Loaded:
+    """Night, model and index of a task; a worker keeps those of the last one, by identity."""
+    key = (*(manifest.identity for manifest in task.tables.manifests.values()), task.tables.blocked,
+           task.model and task.model.identity, task.index and task.index.identity)
+    if key not in _KEPT:
+        _KEPT.clear()
+        _KEPT[key] = _load(task)
+    return _KEPT[key]
+
+
+def _load(task: Task) -> Loaded:
+    night = load_night(task.tables.as_of, tables=task.tables)
+    if task.model is None or task.index is None:
+        return Loaded(night, None, None)
+    import faiss  # a night without a model starts without them
+    import torch
+
+    from publishing import ann_index
+    from training import bundle
+
+    # Spark runs as many workers as there are cores, and on one thread sums keep their order.
+    torch.set_num_threads(1)
+    faiss.omp_set_num_threads(1)
+    index = ann_index.load(task.index, night.video_ids, task.model)
+    return Loaded(night, bundle.load(task.model), ann_index.retrieval_of(index))
