@@ -1,6 +1,7 @@
 """Going back, and taking one video out at once: new releases that name snapshots which exist already."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pyarrow.compute as pc
 
@@ -62,11 +63,12 @@ def _newest_whole(past: list[Release], live_number: int) -> live.Loaded:
 
 
 def block(video_id: int, why: str) -> Release:
-    """Take a video out of every list at once and for good.
+    """Take a video out of every list at once and for good: a tombstone today, in no table from the next night on.
 
-    Writes the block first: a crash between the two leaves it to the next release. NoRelease before the first one.
+    The live night's own tables stay as they are, so that running it again makes the same. The block is written first: a
+    crash between the two leaves the tombstone to the next release. NoRelease before the first one.
     """
-    since = live.load_release(tables=()).release.as_of
+    since = (live.load_release(tables=()).release.date + timedelta(days=1)).isoformat()
 
     def log(existing: list[int]) -> dict | None:
         known = {entry["video_id"] for entry in numbered_log.entries("blocks")}

@@ -28,7 +28,12 @@ def warm_up() -> None:
 
 @cache
 def context() -> "EphemeralDataContext":
-    """GX without a project folder, telemetry, progress bars, or anything it finds in the environment."""
+    """The context that judges; one per process."""
+    return new_context()
+
+
+def new_context() -> "EphemeralDataContext":
+    """GX without a project folder, telemetry or progress bars."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     with redirect_stderr(io.StringIO()):
         import great_expectations as gx

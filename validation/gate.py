@@ -31,7 +31,7 @@ def judge(plan: Plan, profile: dict) -> list[dict]:
 
     profile: lake.snapshot.total_profile, or plain metrics of an artifact ({"recall": 0.99, "ntotal": 3000}).
     Raises Refused when a check of severity `fail` does not hold; a metric that is absent or NaN never holds. Results
-    hold no values of rows. What GX said is kept under gx/ for Data Docs, refused or not.
+    hold no values of rows. What GX said is kept for Data Docs, refused or not (validation/docs.py).
     """
     relative, small = compared(plan, profile)
     metrics = measure(plan, profile) | relative
@@ -49,7 +49,7 @@ def judge(plan: Plan, profile: dict) -> list[dict]:
 
 def results_folder(as_of: str) -> str:
     """Where GX's results of the snapshots of a date are kept, outside the lake."""
-    return storage.join("gx", "results", f"as_of={as_of}")
+    return storage.join("validation", f"as_of={as_of}")
 
 
 def _left_out(check: Check, metrics: dict[str, float], empty: set[str]) -> bool:

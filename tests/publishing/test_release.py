@@ -124,6 +124,8 @@ def test_a_blocked_video_is_gone_at_once_and_stays_gone(night):
     assert (blocked.kind, blocked.number, blocked.as_of) == ("block", 3, D[1].isoformat())
     assert 1 not in videos_of(0)
     assert block(1, "rights again").number == 3
+    assert publish(D[1], K).how == ALREADY_LIVE
+    assert (lineage.blocked(D[1]), lineage.blocked(D[2])) == ([], [1])
     assert rollback().as_of == D[0].isoformat()
     assert 1 not in videos_of(0)
     night(D[2])
