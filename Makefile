@@ -16,8 +16,8 @@ WAIT ?= 0
 AS_OF ?=
 FROM ?=
 TO ?=
-K ?=
-ACTIVE_DAYS ?=
+K ?= 50
+ACTIVE_DAYS ?= 0
 export NIGHTREEL_HOME AS_OF FROM TO K ACTIVE_DAYS WAIT
 # Spark's workers take python3 from PATH unless told, and would lack our packages.
 export PYSPARK_PYTHON := $(CURDIR)/$(PY)
@@ -68,8 +68,8 @@ night: need-as-of setup ## AS_OF=2026-02-05 [K=500] [ACTIVE_DAYS=28]: one night'
 	$(PY) -m jobs.build events tiles --as-of "$$AS_OF"
 	$(PY) -m jobs.build feature_snapshots catalogue histories popularity --as-of "$$AS_OF"
 	$(PY) -m jobs.ann_index --as-of "$$AS_OF"
-	$(PY) -m jobs.recommendations --as-of "$$AS_OF" $(if $(K),--k "$$K") $(if $(ACTIVE_DAYS),--active-days "$$ACTIVE_DAYS")
-	$(PY) -m jobs.release --as-of "$$AS_OF" $(if $(K),--k "$$K")
+	$(PY) -m jobs.recommendations --as-of "$$AS_OF" --k "$$K" --active-days "$$ACTIVE_DAYS"
+	$(PY) -m jobs.release --as-of "$$AS_OF" --k "$$K" --active-days "$$ACTIVE_DAYS"
 	$(PY) -m jobs.report --as-of "$$AS_OF"
 
 .PHONY: need-as-of

@@ -58,19 +58,21 @@ def midnight(day: str) -> datetime:
 
 def _day(typed: object) -> date:
     try:
-        if isinstance(typed, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", typed):
+        if isinstance(typed, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", typed):
             return date.fromisoformat(typed)
     except ValueError:
         pass
-    raise AirflowFailException(f"as_of={str(typed)[:40]!r} is not a day; write it as YYYY-MM-DD, for example 2026-02-05")
+    raise AirflowFailException(
+        f"as_of={str(typed)[:40]!r} is not a day; write it as YYYY-MM-DD, for example 2026-02-05"
+    )
 
 
 class Command(BaseOperator):
-    """Runs `python -m MODULE ARGUMENT…` as a list (no shell reads it), streams what it prints, keeps its progress lines.
+    """Runs `python -m MODULE ARGUMENT…` as a list that no shell reads, and streams what it prints into the log.
 
-    `command` is split at blanks first and rendered after, so that a value can't become two arguments; parts that render
-    to nothing are left out. `writes` names the tables of lake/tables.py that the command commits. Returns the progress
-    lines (`events 2026-01-31: 12,345 rows, 3.2 s`). Exit 0 is success, 2 and 3 fail without a retry, others may retry.
+    `command` is split at blanks first and rendered after, so that a value can't become two arguments. `writes` names
+    the tables of lake/tables.py that the command commits. Returns its progress lines, which look like
+    `events 2026-01-31: 12,345 rows, 3.2 s`. Exit 0 is success, 2 and 3 fail without a retry, others may retry.
     """
 
     template_fields = ("command",)
@@ -88,7 +90,7 @@ class Command(BaseOperator):
         self.process: subprocess.Popen[str] | None = None
 
     def execute(self, context: Any) -> list[str]:
-        argv = [sys.executable, "-m", *(part for part in self.command if part)]
+        argv = [sys.executable, "-m", *self.command]
         self.log.info("In a terminal: %s", " ".join(argv))
         last: deque[str] = deque(maxlen=5)
         progress = []
@@ -106,8 +108,15 @@ class Command(BaseOperator):
     def _lines(self, argv: list[str]) -> Iterator[str]:
         """Start the command in a process group of its own and yield what it prints."""
         self.process = subprocess.Popen(
-            argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="backslashreplace", start_new_session=True, preexec_fn=_die_with_parent,
+            argv,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="backslashreplace",
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
         )
         assert self.process.stdout is not None
         yield from (line.rstrip() for line in self.process.stdout)

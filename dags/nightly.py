@@ -3,16 +3,19 @@
 The run of day D (its logical date, 00:00 UTC) sees exactly what had arrived before D and ends in one release of D.
 Every task is a command line; its log begins with the line to type in a terminal (`make night AS_OF=D` runs them all).
 
-| task | reads | commits | when it is red |
-|---|---|---|---|
-| wait | sealed arrival days | nothing | Day D-1, or one before it, was never landed. The log names it. Land it (`python -m jobs.land …`; an empty day counts), then clear this task. It waits 6 hours and does not retry. |
-| build | landed events | events, tiles | Exit 3: rows or counts were refused; the log names the check, `var/data_docs` shows it. Mend the landing, then clear. Otherwise Spark: memory or disk; clear it. |
-| features | events, tiles | feature_snapshots, catalogue, histories, popularity | As build. |
-| training_ended | runs of `training` | nothing | Only waits, and only on days that have a training run. It ends when that run ends, either way. Red after 8 hours: look at the run of `training`, then clear. |
-| ann_index | the model of D | ann_index | Exit 3: recall stayed under its floor, or the model's files don't match their hashes; the log says which. |
-| recommendations | index, model, histories | recommendations, fallback | Exit 3: a check on the lists failed; the live release stays. |
-| release | all of the above | release | The live release is the old one, whole. Clear it: a second attempt finds the release or makes it. |
-| report | the release | a page of the report | The release is live whatever this task does. Clear it. |
+- **wait** commits nothing. *Red*: day D-1, or one before it, was never landed; the log names it. Land it
+  (`python -m jobs.land …`; an empty day counts), then clear this task. It waits 6 hours and does not retry.
+- **build** commits events and tiles, from landed rows. *Red* with exit code 3: rows were refused; the log names the
+  check and the data docs show it. Mend the landing, then clear. Otherwise Spark lacked memory or disk: clear it.
+- **features** commits feature_snapshots, catalogue, histories and popularity. *Red*: as build.
+- **training_ended** commits nothing; on a day that has a run of `training` it waits until that ends, either way.
+  *Red* after 8 hours: look at the run of `training`, then clear.
+- **ann_index** commits ann_index, from the model that D may use. *Red* with exit code 3: recall stayed under its
+  floor, or the model's files don't match their hashes; the log says which.
+- **recommendations** commits recommendations and fallback. *Red* with exit code 3: a check on the lists failed.
+- **release** commits the release, and from then on readers see D. *Red*: they see the old one, whole. Clear it: a
+  second attempt finds the release or makes it.
+- **report** writes the page about the release, which is live whatever this task does. *Red*: clear it.
 
 **Nothing half-done is ever visible.** Each command commits at its end or not at all, an existing result is found and
 reused, so clearing any task, or the whole run, is always safe and never doubles anything.
@@ -26,6 +29,7 @@ release of old tables, without the videos blocked since. Clearing the bad night 
 
 **By hand**: trigger with a logical date, or with the param `as_of`, which wins. With neither, the first task says so.
 """
+
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, task
@@ -48,15 +52,17 @@ with DAG(
         "as_of": AS_OF,
         "k": Param(50, type="integer", minimum=1, maximum=1000, description="Length of a published list."),
         "active_days": Param(
-            None, type=["null", "integer"], minimum=1,
-            description="Only users with an event in this many days before as_of; empty means every user.",
+            0,
+            type="integer",
+            minimum=0,
+            maximum=36500,
+            description="Only users who played in this many days before as_of; 0 means every user.",
         ),
     },
     default_args={"retries": 1, "retry_delay": timedelta(minutes=1)},
 ) as nightly:
     DAY = "--as-of {{ as_of(params, dag_run) }}"
-    K = "--k {{ params.k }}"
-    ACTIVE = "{{ '--active-days=%d' % params.active_days if params.active_days else '' }}"
+    LISTS = "--k {{ params.k }} --active-days {{ params.active_days }}"
 
     wait = Command(
         task_id="wait", command=f"jobs.wait {DAY} --timeout {6 * HOURS * 60}", minutes=6 * HOURS + 10, retries=0
@@ -72,7 +78,10 @@ with DAG(
     )
 
     @task.sensor(
-        mode="reschedule", poke_interval=30, timeout=8 * HOURS * 60, retries=2,
+        mode="reschedule",
+        poke_interval=30,
+        timeout=8 * HOURS * 60,
+        retries=2,
         execution_timeout=timedelta(minutes=5),
     )
     def training_ended(day: str, ti: object) -> bool:
@@ -83,12 +92,12 @@ with DAG(
     ann_index = Command(task_id="ann_index", command=f"jobs.ann_index {DAY}", writes=("ann_index",), minutes=HOURS)
     recommendations = Command(
         task_id="recommendations",
-        command=f"jobs.recommendations {DAY} {K} {ACTIVE}",
+        command=f"jobs.recommendations {DAY} {LISTS}",
         writes=("recommendations", "fallback"),
         minutes=3 * HOURS,
     )
     release = Command(
-        task_id="release", command=f"jobs.release {DAY} {K}", writes=("release",), minutes=HOURS, retries=2
+        task_id="release", command=f"jobs.release {DAY} {LISTS}", writes=("release",), minutes=HOURS, retries=2
     )
     report = Command(task_id="report", command=f"jobs.report {DAY}", minutes=HOURS, retries=2)
 

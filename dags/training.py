@@ -4,11 +4,11 @@ The run of day D (its logical date, a Monday, 00:00 UTC) fits on everything that
 the whole funnel on the seven days that followed, and, when that passes the gate, refits on everything before D and
 promotes it. `make train AS_OF=D` runs the same commands.
 
-| task | reads | commits | when it is red |
-|---|---|---|---|
-| wait | sealed arrival days | nothing | As in `nightly`: land the day that the log names, then clear. |
-| build | landed rows | every table up to training_examples, for D and for D - 7 | Exit 3: a check refused the data; the log names it, `var/data_docs` shows it. Otherwise Spark: memory or disk; clear it. |
-| train | the tables | the model, and an entry in the promotion log when it won | Red means that it broke, not that the model lost: a model that fails the gate is a green task whose log says why. Clear it: one training identity registers one version. |
+- **wait** commits nothing. *Red*: as in `nightly`: land the day that the log names, then clear.
+- **build** commits every table up to training_examples, for D and for D - 7. *Red* with exit code 3: a check refused
+  the data; the log names it. Otherwise Spark lacked memory or disk: clear it.
+- **train** commits the model, and an entry in the promotion log. *Red* means that it broke, not that the model lost:
+  a model that fails the gate is a green task whose log says why. Clear it: one training identity registers one version.
 
 **Red or lost, nights go on**: `nightly` uses the newest promotion that is not younger than its own day, and publishes
 the best baseline while there is none.
@@ -17,6 +17,7 @@ the best baseline while there is none.
 than the last promotion is judged and kept, but never promoted. **Roll back** a bad model by rolling back its release
 (`python -m jobs.rollback`) and read why it won: the judging run is tagged on the version in MLflow (`make ui`).
 """
+
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable

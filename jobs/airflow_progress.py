@@ -1,4 +1,5 @@
 """A DAG run told in one line per task: its name, how long it took, the rows it committed; and why, when it failed."""
+
 import json
 import re
 import time
@@ -9,7 +10,7 @@ from typing import Any
 from jobs.local_airflow import Airflow
 
 ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
-PROGRESS = re.compile(r"(\w+)(?: \d{4}-\d{2}-\d{2})?: ([\d,]+) rows")
+PROGRESS = re.compile(r"(?:land )?(?P<name>\w+)(?: (?:until )?\d{4}-\d{2}-\d{2})?: (?P<rows>[\d,]+ rows)?(?P<more>.*)")
 
 
 def show(name: str, seconds: float, told: str) -> str:
@@ -17,12 +18,14 @@ def show(name: str, seconds: float, told: str) -> str:
 
 
 def row_counts(lines: Iterable[str]) -> str:
-    """`events 12,345 rows · tiles 6,789 rows`: per name the last count, and how many snapshots when there were more."""
-    counts: dict[str, list[str]] = {}
+    """`events 12,345 rows · release 3 is live`: the last line per name, and how many there were when more than one."""
+    told: dict[str, list[str]] = {}
     for line in lines:
-        if found := PROGRESS.match(line):
-            counts.setdefault(found[1], []).append(found[2])
-    return " · ".join(f"{name} {rows[-1]}" + (f" (last of {len(rows)})" if len(rows) > 1 else "") for name, rows in counts.items())
+        if found := PROGRESS.fullmatch(line):
+            told.setdefault(found["name"], []).append(
+                f"{found['name']} {found['rows']}" if found["rows"] else found["more"]
+            )
+    return " · ".join(said[-1] + (f" (last of {len(said)})" if len(said) > 1 else "") for said in told.values())
 
 
 def follow(airflow: Airflow, dag: str, run_id: str) -> None:
@@ -55,11 +58,12 @@ def _cause(airflow: Airflow, dag: str, run_id: str) -> str:
     failed = [task["task_id"] for task in airflow.tasks(dag, run_id) if task["state"] == "failed"]
     log = airflow.log_file(dag, run_id, failed[0]) if failed else None
     last = "\n".join(f"    {line}" for line in last_events(log, 15)) if log else "    (it left no log)"
-    return f"error: {dag} failed in task {', '.join(failed) or '?'}; the last lines of its log:\n{last}\nThe whole log: {log}"
+    where = f"{dag} failed in task {', '.join(failed) or '?'}"
+    return f"error: {where}; the last lines of its log:\n{last}\nThe whole log: {log}"
 
 
 def last_events(log: Path, count: int) -> list[str]:
-    """The newest lines of a task's log, which Airflow writes as one JSON object per line, exceptions' messages included."""
+    """The newest lines of a task's log (Airflow writes a JSON object per line), messages of exceptions included."""
     lines: list[str] = []
     for written in log.read_text(errors="replace").splitlines():
         try:

@@ -1,8 +1,9 @@
 """A whole Airflow on this machine, started for as long as somebody needs it, and its REST API.
 
-Shared by the demo and `make ui`. Everything listens on loopback and leaves nothing behind: leaving `running()` ends every
-process it started and theirs, however it is left.
+Shared by the demo and `make ui`. Everything listens on loopback. Leaving `running()`, however it is left, ends every
+process it started and theirs.
 """
+
 import ctypes
 import json
 import os
@@ -40,15 +41,17 @@ class NotAnswering(Exception):
 
 @dataclass(frozen=True)
 class Airflow:
-    """A running Airflow: its address (`http://127.0.0.1:8080`), the folder of its task logs, and a token for its API."""
+    """A running Airflow: its address (`http://127.0.0.1:8080`), the folder of its logs, a token for its API."""
 
     url: str
     logs: Path
     token: str = field(repr=False, default="")
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """One request to the API (`GET`, `/api/v2/dags/nightly`); reading is tried three times. NotAnswering says why not."""
-        request = urllib.request.Request(self.url + path, method=method, data=json.dumps(body).encode() if body else None)
+        """One request to the API (`GET`, `/api/v2/dags/nightly`); reading is tried three times, else NotAnswering."""
+        request = urllib.request.Request(
+            self.url + path, method=method, data=json.dumps(body).encode() if body else None
+        )
         request.add_header("Content-Type", "application/json")
         if self.token:
             request.add_header("Authorization", f"Bearer {self.token}")
@@ -57,7 +60,9 @@ class Airflow:
                 with _OPENER.open(request, timeout=30) as answer:
                     return json.loads(answer.read() or b"{}")
             except urllib.error.HTTPError as error:
-                raise NotAnswering(f"{method} {path}: {error.code} {error.read()[:500].decode(errors='replace')}") from None
+                raise NotAnswering(
+                    f"{method} {path}: {error.code} {error.read()[:500].decode(errors='replace')}"
+                ) from None
             except (OSError, ValueError) as error:
                 if patience is None:
                     raise NotAnswering(f"{method} {path}: {error}") from None
@@ -143,8 +148,14 @@ def start(argv: list[str], environment: dict[str, str], name: str) -> subprocess
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         return subprocess.Popen(
-            argv, env=environment, cwd=with_airflow.ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-            start_new_session=True, preexec_fn=_die_with_parent,
+            argv,
+            env=environment,
+            cwd=with_airflow.ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
         )
 
 
@@ -169,6 +180,7 @@ def stop(started: list[subprocess.Popen[bytes]], patience_s: float = 15) -> None
 @contextmanager
 def ending_on_sigterm() -> Iterator[None]:
     """Let SIGTERM unwind like Ctrl-C does, so that clean-up runs."""
+
     def leave(number: int, frame: object) -> None:
         raise SystemExit(128 + number)
 
@@ -215,7 +227,9 @@ def _healthy(airflow: Airflow) -> bool:
             health = json.loads(answer.read())
     except (OSError, ValueError):
         return False
-    return all(health.get(part, {}).get("status") == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
+    return all(
+        health.get(part, {}).get("status") == "healthy" for part in ("metadatabase", "scheduler", "dag_processor")
+    )
 
 
 def _at(port: int) -> Airflow:

@@ -4,6 +4,7 @@
 
 Standard library only: `make setup` runs it before anything is installed.
 """
+
 import os
 import re
 import shutil
@@ -28,7 +29,8 @@ def found() -> tuple[str, int] | None:
 def command() -> str:
     """What a person types here to get a Java that is new enough."""
     if shutil.which("brew"):
-        return 'brew install openjdk@17 && export JAVA_HOME="$(brew --prefix openjdk@17)/libexec/openjdk.jdk/Contents/Home"'
+        home = "$(brew --prefix openjdk@17)/libexec/openjdk.jdk/Contents/Home"
+        return f'brew install openjdk@17 && export JAVA_HOME="{home}"'
     if shutil.which("dnf"):
         return "sudo dnf install -y java-17-openjdk-headless   (or java-21-openjdk-headless)"
     if shutil.which("apt-get"):
@@ -42,7 +44,9 @@ def installed() -> bool:
         return False
     print("java: none found, installing openjdk-17-jre-headless with apt-get", flush=True)
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    return all(subprocess.run([*line, "-qq"], env=quiet, check=False).returncode == 0 for line in (APT[:1] + ["update"], APT))
+    return all(
+        subprocess.run([*line, "-qq"], env=quiet, check=False).returncode == 0 for line in (APT[:1] + ["update"], APT)
+    )
 
 
 def main() -> int:
@@ -53,7 +57,10 @@ def main() -> int:
         print(f"java: {java[1]} at {java[0]}")
         return 0
     why = f"{java[0]} is version {java[1]}" if java else "no java on PATH or in JAVA_HOME"
-    print(f"error: Spark needs Java {OLDEST} or newer, and {why}. Run this, then make again:\n    {command()}", file=sys.stderr)
+    print(
+        f"error: Spark needs Java {OLDEST} or newer, and {why}. Run this, then make again:\n    {command()}",
+        file=sys.stderr,
+    )
     return 1
 
 

@@ -7,6 +7,7 @@
 encrypts with, the administrator's password) are made once per home into AIRFLOW_HOME, readable by their owner only; the
 environment carries the commands that read them, never the secrets.
 """
+
 import base64
 import json
 import os
@@ -21,7 +22,7 @@ USER = "admin"
 
 
 def airflow_home() -> Path:
-    """Airflow's own folder: under NIGHTREEL_HOME, or under ./var where that is an object store (Airflow needs a disk)."""
+    """Airflow's own folder: under NIGHTREEL_HOME, or ./var where that is an object store."""
     home = nightreel_home()
     return (ROOT / "var" if "://" in home else Path(home)) / "airflow"
 
@@ -54,7 +55,10 @@ def environment() -> dict[str, str]:
         # Airflow forks its tasks; on macOS the system's proxy look-up crashes in a fork.
         "NO_PROXY": os.environ.get("NO_PROXY", "127.0.0.1,localhost"),
         # Nothing here calls home.
-        "DO_NOT_TRACK": "1", "SCARF_ANALYTICS": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "GX_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "SCARF_ANALYTICS": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GX_ANALYTICS_ENABLED": "false",
     }
 
 
@@ -65,7 +69,7 @@ def password() -> str:
 
 
 def port(home: Path) -> int:
-    """The API server's port: NIGHTREEL_AIRFLOW_PORT, else the one this home's running Airflow has, else a free one from 8080."""
+    """NIGHTREEL_AIRFLOW_PORT, else the port that this home's running Airflow took, else a free one from 8080 on."""
     asked, running = os.environ.get("NIGHTREEL_AIRFLOW_PORT"), home / "port"
     if asked:
         return int(asked)

@@ -1,4 +1,5 @@
 """A real Airflow database in a temporary home, migrated once for all tests of the DAGs."""
+
 import os
 import subprocess
 import sys
@@ -32,7 +33,9 @@ def parsed() -> dict[str, object]:
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(dag_folder=str(with_airflow.ROOT / "dags"))
-    assert not bag.import_errors, f"a DAG file doesn't import, so its DAG would vanish from Airflow:\n{bag.import_errors}"
+    assert not bag.import_errors, (
+        f"a DAG file doesn't import, so its DAG would vanish from Airflow:\n{bag.import_errors}"
+    )
     return dict(bag.dags)
 
 

@@ -1,7 +1,8 @@
 """A stand-in for a command of jobs/: says what it is told, starts a child where asked, and ends with a given exit code.
 
-    python -m tests.dags.pretend EXIT_CODE [--child PATH] [--say TEXT …]
+python -m tests.dags.pretend EXIT_CODE [--child PATH] [--say TEXT …]
 """
+
 import subprocess
 import sys
 from pathlib import Path

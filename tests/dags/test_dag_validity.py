@@ -1,4 +1,5 @@
 """Policy for every DAG, present and future. Each message says what to do."""
+
 import ast
 import re
 from datetime import timedelta
@@ -17,10 +18,12 @@ def test_the_two_dags_are_there(dags):
 
 def test_every_dag_is_a_runbook(dags):
     for dag in dags.values():
-        missing = [task.task_id for task in dag.tasks if not re.search(rf"^\| {task.task_id} \|", dag.doc_md or "", re.M)]
+        missing = [
+            task.task_id for task in dag.tasks if not re.search(rf"^- \*\*{task.task_id}\*\* ", dag.doc_md or "", re.M)
+        ]
         assert not missing, (
-            f"{dag.dag_id}: its docstring (doc_md) is its runbook; add a table row for {missing}: what it reads, what it "
-            "commits, and what to do when it is red"
+            f"{dag.dag_id}: its docstring (doc_md) is its runbook; add an item for {missing}: what "
+            "it commits, and what to do when it is red"
         )
         for word in ("Backfill", "Roll back"):
             assert word in dag.doc_md, f"{dag.dag_id}: the runbook must say how to do this: {word}"
@@ -33,14 +36,18 @@ def test_every_dag_has_a_timetable_without_surprises(dags):
         )
         assert dag.timetable.expression.startswith("0 0 * * "), f"{dag.dag_id}: as_of is a UTC midnight; start at 00:00"
         assert "UTC" in str(dag.timetable.timezone), f"{dag.dag_id}: the timetable must be in UTC"
-        assert dag.catchup is False, f"{dag.dag_id}: catchup=False; old days are run by a backfill that somebody asked for"
+        assert dag.catchup is False, (
+            f"{dag.dag_id}: catchup=False; old days are run by a backfill that somebody asked for"
+        )
         assert dag.max_active_runs == 1, f"{dag.dag_id}: max_active_runs=1; a night reuses what the night before built"
         assert "nightreel" in dag.tags, f"{dag.dag_id}: tag it nightreel, and daily or weekly"
 
 
 def test_every_task_ends_and_heals_only_what_can_heal(dags):
     for dag in dags.values():
-        assert LEAST_TASKS <= len(dag.tasks) <= MOST_TASKS, f"{dag.dag_id}: a JVM start costs seconds; at most {MOST_TASKS} tasks"
+        assert LEAST_TASKS <= len(dag.tasks) <= MOST_TASKS, (
+            f"{dag.dag_id}: a JVM start costs seconds; at most {MOST_TASKS} tasks"
+        )
         for task in dag.tasks:
             where = f"{dag.dag_id}.{task.task_id}"
             assert task.execution_timeout and task.execution_timeout <= timedelta(hours=7), (
@@ -57,7 +64,9 @@ def test_tasks_are_command_lines(dags):
                 continue
             module = task.command[0]
             assert module.startswith("jobs."), f"{dag.dag_id}.{task.task_id}: everything Airflow can run is in jobs/"
-            assert "--as-of" in task.command, f"{dag.dag_id}.{task.task_id}: everything is a function of as_of; pass --as-of"
+            assert "--as-of" in task.command, (
+                f"{dag.dag_id}.{task.task_id}: everything is a function of as_of; pass --as-of"
+            )
 
 
 def test_commands_exist(dags):
@@ -72,7 +81,7 @@ def _written_before(dag, task) -> set[str]:
 
 
 def test_edges_follow_the_map_of_tables(dags):
-    """Whatever a task writes is made from tables that the same DAG writes no later, or that landing or training made."""
+    """What a task writes is made from tables that its DAG writes no later, or that landing or training made."""
     elsewhere = {"nightly": LANDED | {"model"}, "training": LANDED}
     for name, given in elsewhere.items():
         dag = dags[name]
@@ -81,8 +90,8 @@ def test_edges_follow_the_map_of_tables(dags):
             for asset in task.outlets:
                 lacking = set(tables.table(asset.name).inputs) - there
                 assert not lacking, (
-                    f"{name}.{task.task_id} writes {asset.name}, which lake/tables.py makes from {sorted(lacking)}, and "
-                    "no task before it writes that: add an edge, or correct `writes` or the map"
+                    f"{name}.{task.task_id} writes {asset.name}, which lake/tables.py makes from {sorted(lacking)}, "
+                    "and no task before it writes that: add an edge, or correct `writes` or the map"
                 )
 
 
@@ -102,4 +111,6 @@ def test_dag_files_import_only_what_the_architecture_allows():
             for name in ours if isinstance(node, ast.Import | ast.ImportFrom) else []:
                 top = name.split(".")[0]
                 if top in ("jobs", "features", "training", "validation", "funnel", "publishing", "lake"):
-                    assert name.startswith(allowed), f"{path.name} imports {name}; a DAG file may import lake.tables only"
+                    assert name.startswith(allowed), (
+                        f"{path.name} imports {name}; a DAG file may import lake.tables only"
+                    )

@@ -1,4 +1,5 @@
 """Whole runs through Airflow's own dag.test(), with the commands only recorded: order, days, and what is waited for."""
+
 from datetime import UTC, datetime
 
 import pytest
@@ -14,7 +15,7 @@ def commands(fresh_dags, monkeypatch) -> list[list[str]]:
     started: list[list[str]] = []
 
     def record(self, context):
-        started.append([part for part in self.command if part])
+        started.append(list(self.command))
         return []
 
     monkeypatch.setattr(Command, "execute", record)
