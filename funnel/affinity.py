@@ -21,8 +21,8 @@ def affinity_names() -> tuple[str, ...]:
     return (*HISTORY_NAMES, *(f"user_category_{name}" for name in FEW))
 
 
-def creator_affinity(night: Night, users: Users, candidates: Candidates) -> np.ndarray:
-    """f32[N, 2]: log of how many of the last 50 plays are of the same creator, and their share; 0 when unknown."""
+def creator_affinity(night: Night, users: Users, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
+    """f32[N] twice: log of how many of the last 50 plays are of the same creator, and their share; 0 when unknown."""
     known = recent(night, users)
     creators, code = _creators(night)
     played = code[known.video_index]
@@ -31,7 +31,7 @@ def creator_affinity(night: Night, users: Users, candidates: Candidates) -> np.n
     place = index_in(pairs, candidates.user_index * (len(creators) + 1) + wanted)
     found = np.append(counts, 0).astype(np.float32)[np.where(wanted >= 0, place, -1)]
     total = np.maximum(np.diff(known.offsets), 1).astype(np.float32)
-    return np.stack([np.log1p(found), found / total[candidates.user_index]], axis=1)
+    return np.log1p(found), found / total[candidates.user_index]
 
 
 @lru_cache(maxsize=4)

@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import sparse
 
-from funnel import ragged, sources
+from funnel import sources
 from funnel.neighbours import Neighbours
 from funnel.night import Night, Users
 from funnel.popular import country_codes, fill, popular_order
@@ -16,6 +15,7 @@ from funnel.retrieval import Retrieval, nearness
 SOURCES = ("retrieval", "co_watched", "followed", "creator", "fresh", "popular", "explore", "catalogue")
 SOURCE = {name: code for code, name in enumerate(SOURCES)}
 RECENT_PLAYS = 15
+_SIZED = ("retrieval", "co_watched", "followed", "creator", "fresh", "popular")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +40,11 @@ class CandidateRules:
     """How many candidates each source may bring per user. at_least: topped up from popularity, then the catalogue."""
 
     retrieval: int = 200
-    co_watched: int = 50
-    followed: int = 30
-    creator: int = 20
-    fresh: int = 20
-    popular: int = 60
+    co_watched: int = 40
+    followed: int = 20
+    creator: int = 15
+    fresh: int = 15
+    popular: int = 40
     explore: int = 8
     at_least: int = 60
 
@@ -53,9 +53,9 @@ def candidate_rules(rows: int, exploration_share: float = 0.04) -> CandidateRule
     """Rules for lists of `rows` rows: the defaults up to 100, in proportion above. Explorers: two per slot."""
     scale = max(1.0, rows / 100)
     usual = CandidateRules()
-    sizes = {name: int(getattr(usual, name) * scale) for name in ("co_watched", "followed", "creator", "fresh")}
-    return CandidateRules(retrieval=int(200 * scale), popular=int(60 * scale), at_least=rows,
-                          explore=2 * int(np.ceil(rows * exploration_share)) + 2, **sizes)
+    sizes = {name: int(getattr(usual, name) * scale) for name in _SIZED}
+    explore = 2 * int(np.ceil(rows * exploration_share)) + 2
+    return CandidateRules(explore=explore, at_least=rows + explore, **sizes)
 
 
 def generate(night: Night, users: Users, neighbours: Neighbours, retrieval: Retrieval | None,
@@ -66,86 +66,91 @@ def generate(night: Night, users: Users, neighbours: Neighbours, retrieval: Retr
     None while there is no model. At most 4,096 users at a time.
     """
     known = recent(night, users)
-    found, full = {}, {}
+    found, total = {}, {}
     if retrieval is not None and user_vectors is not None:
         found["retrieval"] = sources.retrieved(night, users, known, retrieval, user_vectors, rules.retrieval)
     plays = known.matrix(night.size, RECENT_PLAYS)
     for name in ("co_watched", "followed", "creator"):
-        full[name] = sources.reached(plays, getattr(neighbours, name))
-        found[name] = sources.strongest(full[name], known, night.size, getattr(rules, name))
+        total[name] = sources.reached(plays, getattr(neighbours, name))
+        found[name] = sources.strongest(total[name], known, getattr(rules, name))
     found["fresh"] = sources.fresh(night, known, retrieval, user_vectors, users.size, rules.fresh)
     found["popular"] = sources.popular(night, users, known, rules.popular)
     found["explore"] = sources.explorers(night, users, known, rules.explore)
-    together = _union(night, users.size, found)
-    together = _topped_up(night, users, known, together, rules.at_least)
-    return _with_scores(night, together, found, full, retrieval, user_vectors)
+    union = _topped_up(night, users, known, _union(night, found), rules.at_least)
+    scores, ranks = _scores_and_ranks(union, found, total)
+    row = union.keys // max(night.size, 1)
+    video = union.keys - row * night.size
+    if retrieval is not None and user_vectors is not None:
+        scores["retrieval"] = nearness(retrieval.video_vectors, user_vectors, row, video)
+    return Candidates(row, video, union.source, np.searchsorted(row, np.arange(users.size + 1)), scores, ranks)
 
 
-def _union(night: Night, users: int, found: dict[str, sources.Found]) -> Candidates:
-    """Each pair once, ordered by user and video, under its best source."""
+@dataclass(frozen=True, eq=False)
+class _Union:
+    """keys: i64[N] ascending, user · V + video. source: u8[N]. places: source → where each pair it found is in keys."""
+
+    keys: np.ndarray
+    source: np.ndarray
+    places: dict[str, np.ndarray]
+
+
+def _union(night: Night, found: dict[str, sources.Found]) -> _Union:
+    """Each pair once, under its best source: one sort of keys that carry where they came from."""
     names = [name for name in SOURCES if name in found]
     keys = np.concatenate([found[name].row * night.size + found[name].video for name in names])
-    source = np.repeat(np.array([SOURCE[name] for name in names], np.uint8), [len(found[name].row) for name in names])
-    shift = np.int64(len(SOURCES).bit_length())
-    packed = np.sort((keys << shift) | source)
-    keys = packed >> shift
+    lengths = [len(found[name].row) for name in names]
+    shift = max(len(keys), 1).bit_length()
+    packed = np.sort((keys << shift) | np.arange(len(keys)))
+    came_from, keys = packed & ((1 << shift) - 1), packed >> shift
     first = np.ones(len(keys), bool)
     first[1:] = keys[1:] != keys[:-1]
-    return _from_keys(keys[first], (packed[first] & ((1 << shift) - 1)).astype(np.uint8), users, night.size)
+    place = np.empty(len(keys), np.int64)
+    place[came_from] = np.cumsum(first) - 1
+    source = np.repeat(np.array([SOURCE[name] for name in names], np.uint8), lengths)[came_from[first]]
+    return _Union(keys[first], source, dict(zip(names, np.split(place, np.cumsum(lengths)[:-1]), strict=True)))
 
 
-def _from_keys(keys: np.ndarray, source: np.ndarray, users: int, videos: int) -> Candidates:
-    row = keys // max(videos, 1)
-    return Candidates(row, keys - row * videos, source, np.searchsorted(row, np.arange(users + 1)))
-
-
-def _topped_up(night: Night, users: Users, known: Recent, candidates: Candidates, at_least: int) -> Candidates:
+def _topped_up(night: Night, users: Users, known: Recent, union: _Union, at_least: int) -> _Union:
     """At least so many candidates per user, or all unseen videos: popular ones first, then the rest by id."""
-    short = np.maximum(at_least - np.diff(candidates.offsets), 0)
-    keys = candidates.user_index * night.size + candidates.video_index
+    have = np.bincount(union.keys // max(night.size, 1), minlength=users.size)
+    short = np.maximum(at_least - have, 0)
     added = []
     countries, code = country_codes(night, users.countries)
     for place, country in enumerate(countries):
         rows = np.flatnonzero((short > 0) & (code == place))
         if len(rows):
-            added.append(fill(popular_order(night, country), rows, short[rows], known.seen_keys, keys))
+            added.append(fill(popular_order(night, country), rows, short[rows], known.seen, union.keys))
     if not added:
-        return candidates
+        return union
     more = np.concatenate(added)
-    played = night.popularity["all"][more % night.size] > 0
+    played = night.popularity["all"][more % max(night.size, 1)] > 0
     source = np.where(played, SOURCE["popular"], SOURCE["catalogue"]).astype(np.uint8)
-    every, kinds = np.concatenate([keys, more]), np.concatenate([candidates.source, source])
-    order = np.argsort(every, kind="stable")
-    return _from_keys(every[order], kinds[order], users.size, night.size)
+    keys = np.concatenate([union.keys, more])
+    order = np.argsort(keys, kind="stable")
+    moved = np.empty(len(keys), np.int64)
+    moved[order] = np.arange(len(keys))
+    return _Union(keys[order], np.concatenate([union.source, source])[order],
+                  {name: moved[places] for name, places in union.places.items()})
 
 
-def _with_scores(night: Night, candidates: Candidates, found: dict[str, sources.Found], full: dict[str, sparse.csr_matrix],
-                 retrieval: Retrieval | None, user_vectors: np.ndarray | None) -> Candidates:
-    """Scores and ranks of every source for every pair; neighbours and nearness also for pairs others found."""
-    keys = candidates.user_index * night.size + candidates.video_index
+def _scores_and_ranks(union: _Union, found: dict[str, sources.Found],
+                      total: dict[str, sources.Reached]) -> tuple[dict, dict]:
+    """Scores and ranks of every source for every pair; co_watched and followed also score pairs that others found."""
     scores, ranks = {}, {}
     for name, part in found.items():
-        place = np.searchsorted(keys, part.row * night.size + part.video)
-        ranks[name] = np.zeros(len(keys), np.int32)
-        ranks[name][place] = part.rank
-        if name not in full:
-            scores[name] = np.zeros(len(keys), np.float32)
-            scores[name][place] = part.score
-    for name, reached in full.items():
-        scores[name] = _looked_up(reached, keys, night.size)
-    if retrieval is not None and user_vectors is not None:
-        scores["retrieval"] = nearness(retrieval.video_vectors, user_vectors, candidates.user_index,
-                                       candidates.video_index)
-    return Candidates(candidates.user_index, candidates.video_index, candidates.source, candidates.offsets,
-                      scores, ranks)
+        ranks[name] = np.zeros(len(union.keys), np.int32)
+        ranks[name][union.places[name]] = part.rank
+        if name in ("co_watched", "followed"):
+            scores[name] = _looked_up(total[name], union.keys)
+        elif name != "retrieval":
+            scores[name] = np.zeros(len(union.keys), np.float32)
+            scores[name][union.places[name]] = part.score
+    return scores, ranks
 
 
-def _looked_up(matrix: sparse.csr_matrix, keys: np.ndarray, videos: int) -> np.ndarray:
-    """f32[N]: the matrix' entries at ascending keys (row · V + video), 0 where it has none."""
-    stored = ragged.row_of(matrix.indptr) * videos + matrix.indices
-    if not len(stored):
+def _looked_up(total: sources.Reached, keys: np.ndarray) -> np.ndarray:
+    """f32[N]: the scores at ascending keys, 0 where there is none."""
+    if not len(total.keys):
         return np.zeros(len(keys), np.float32)
-    place = np.minimum(np.searchsorted(stored, keys), len(stored) - 1)
-    return np.where(stored[place] == keys, matrix.data[place], np.float32(0))
-
-
+    place = np.minimum(np.searchsorted(total.keys, keys), len(total.keys) - 1)
+    return np.where(total.keys[place] == keys, total.score[place], np.float32(0))

@@ -6,7 +6,7 @@ import numpy as np
 
 from funnel.feature_matrix import COLUMN
 from funnel.night import Night
-from funnel.recent import among
+from funnel.recent import Seen, among
 from lake.dates import DAY_US
 
 FRESH_DAYS = 7
@@ -63,13 +63,13 @@ def country_codes(night: Night, countries: list[str]) -> tuple[list[str], np.nda
     return named, np.array([place.get(country, 0) for country in countries], np.int64)
 
 
-def fill(order: np.ndarray, rows: np.ndarray, need: np.ndarray, seen: np.ndarray, keys: np.ndarray) -> np.ndarray:
+def fill(order: np.ndarray, rows: np.ndarray, need: np.ndarray, seen: Seen, keys: np.ndarray) -> np.ndarray:
     """Keys (user · V + video) of the first `need` i64[n] videos, for users `rows` i64[n], of an order i64[V] of all
-    videos, that are neither in `seen` nor in `keys` (both such keys, ascending); fewer where the order ends."""
+    videos, that are neither seen nor in `keys` (ascending); fewer where the order ends."""
     done, width = [], int(need.max()) * 2 + 64
     while len(rows):
         wanted = rows[:, None] * len(order) + order[:width]
-        free = ~(among(seen, wanted) | among(keys, wanted))
+        free = ~(seen.has(wanted) | among(keys, wanted))
         enough = (free.sum(axis=1) >= need) | (width >= len(order))
         done.append(wanted[enough][free[enough] & (np.cumsum(free[enough], axis=1) <= need[enough, None])])
         rows, need, width = rows[~enough], need[~enough], width * 4

@@ -3,7 +3,9 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy import sparse
 
+from funnel import ragged
 from funnel.candidates import SOURCE, Candidates
 from funnel.neighbours import Neighbours
 from funnel.night import Night, Users
@@ -45,39 +47,53 @@ def reasons(night: Night, users: Users, candidates: Candidates, chosen: np.ndarr
     known = recent(night, users)
     for name, code in _WITH_TITLE.items():
         rows = np.flatnonzero(source == SOURCE[name])
-        if len(rows):
-            subject[rows] = _closest_play(known, user[rows], video[rows], _strength(name, neighbours, retrieval))
-            sentence[rows] = np.where(subject[rows] >= 0, code, sentence[rows])
+        if name == "retrieval" and retrieval is not None:
+            subject[rows] = _nearest_play(known, user[rows], video[rows], retrieval.video_vectors)
+        elif name != "retrieval":
+            subject[rows] = _leading_play(known, user[rows], video[rows], getattr(neighbours, name))
+        sentence[rows] = np.where(subject[rows] >= 0, code, sentence[rows])
     return _sentences(night, users, user, source, sentence, subject)
 
 
-def _strength(name: str, neighbours: Neighbours, retrieval: Retrieval | None) -> object:
-    """(played i64[n], video i64[n]) → f32[n]: how strongly a played video leads to another."""
-    if name == "retrieval" and retrieval is not None:
-        return lambda played, video: np.einsum("nd,nd->n", np.take(retrieval.video_vectors, played, axis=0),
-                                               np.take(retrieval.video_vectors, video, axis=0))
-    matrix = getattr(neighbours, name)
-    stored = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)) * matrix.shape[1] + matrix.indices
-
-    def looked_up(played: np.ndarray, video: np.ndarray) -> np.ndarray:
-        wanted = played * matrix.shape[1] + video
-        place = np.minimum(np.searchsorted(stored, wanted), len(stored) - 1)
-        return np.where(stored[place] == wanted, matrix.data[place], np.float32(0))
-    return looked_up
+def _last_plays(known: Recent) -> np.ndarray:
+    """i64[U, LOOK_BACK_PLAYS]: the last plays, the latest first, -1 where there are fewer."""
+    place = known.offsets[1:, None] - 1 - np.arange(LOOK_BACK_PLAYS)
+    there = place >= known.offsets[:-1, None]
+    return np.where(there, known.video_index[np.where(there, place, 0)] if len(known.video_index) else -1, -1)
 
 
-def _closest_play(known: Recent, user: np.ndarray, video: np.ndarray, strength: object) -> np.ndarray:
-    """i64[n]: of the user's last plays the one that leads most strongly to the video, the latest of equals; -1 when
-    none does."""
-    best, subject = np.zeros(len(user), np.float32), np.full(len(user), -1, np.int64)
-    for back in range(1, LOOK_BACK_PLAYS + 1):
-        place = known.offsets[1:][user] - back
-        there = np.flatnonzero(place >= known.offsets[:-1][user])
-        played = known.video_index[place[there]]
-        found = strength(played, video[there])
-        better = found > best[there]
-        best[there[better]], subject[there[better]] = found[better], played[better]
+def _nearest_play(known: Recent, user: np.ndarray, video: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """i64[n]: of each user's last plays the one whose vector is nearest to the video's; -1 when none is near.
+
+    user: ascending. Products of small matrices, user by user, 64 users at a time.
+    """
+    last = _last_plays(known)
+    offsets = np.searchsorted(user, np.arange(len(last) + 1))
+    subject = np.full(len(user), -1, np.int64)
+    for start in range(0, len(last), 64):
+        stop = min(start + 64, len(last))
+        flat = np.arange(offsets[start], offsets[stop])
+        row, place = user[flat] - start, ragged.place_in_row(offsets[start:stop + 1] - offsets[start])
+        chosen = np.zeros((stop - start, int(place.max(initial=-1)) + 1), np.int64)
+        chosen[row, place] = video[flat]
+        plays = np.take(vectors, np.maximum(last[start:stop], 0), axis=0) * (last[start:stop] >= 0)[..., None]
+        near = (np.take(vectors, chosen, axis=0) @ plays.transpose(0, 2, 1))[row, place]
+        best = near.argmax(axis=1)
+        subject[flat] = np.where(near[np.arange(len(flat)), best] > 0, last[user[flat], best], -1)
     return subject
+
+
+def _leading_play(known: Recent, user: np.ndarray, video: np.ndarray, neighbours: sparse.csr_matrix) -> np.ndarray:
+    """i64[n]: of each user's last plays the one that leads most strongly to the video; -1 when none does."""
+    played = _last_plays(known)[user]
+    stored = ragged.row_of(neighbours.indptr) * neighbours.shape[1] + neighbours.indices
+    if not len(stored) or not len(user):
+        return np.full(len(user), -1, np.int64)
+    wanted = played * neighbours.shape[1] + video[:, None]
+    place = np.minimum(np.searchsorted(stored, wanted), len(stored) - 1)
+    weight = np.where((stored[place] == wanted) & (played >= 0), neighbours.data[place], np.float32(0))
+    best = weight.argmax(axis=1)
+    return np.where(weight[np.arange(len(user)), best] > 0, played[np.arange(len(user)), best], -1)
 
 
 def _sentences(night: Night, users: Users, user: np.ndarray, source: np.ndarray, sentence: np.ndarray,

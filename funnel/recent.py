@@ -16,18 +16,39 @@ LIKED_WEIGHT = 1.5
 
 
 @dataclass(frozen=True, eq=False)
+class Seen:
+    """A set of (user, video) pairs as one bit each: bits u8[U · V / 8 + 1] of user · videos + video."""
+
+    bits: np.ndarray
+
+    @staticmethod
+    def of(keys: np.ndarray, cells: int) -> "Seen":
+        """From ascending keys below `cells`."""
+        bits = np.zeros(cells // 8 + 1, np.uint8)
+        byte = keys >> 3
+        first = np.flatnonzero(np.diff(byte, prepend=-1))
+        if len(first):
+            bits[byte[first]] = np.bitwise_or.reduceat(np.left_shift(1, keys & 7).astype(np.uint8), first)
+        return Seen(bits)
+
+    def has(self, keys: np.ndarray) -> np.ndarray:
+        """bool, the shape of keys."""
+        return (np.take(self.bits, keys >> 3) >> (keys & 7).astype(np.uint8) & 1).view(bool)
+
+
+@dataclass(frozen=True, eq=False)
 class Recent:
     """The last plays of U users that are still in the night's catalogue, oldest first.
 
     offsets: i64[U+1] into video_index i64[n] and weight f32[n] (the newest play 1, older ones fading, likes more).
-    age: i64[n], plays of any kind after it. seen_keys: i64, user · V + video of everything seen, ascending.
+    age: i64[n], plays of any kind after it. seen: everything seen.
     """
 
     offsets: np.ndarray
     video_index: np.ndarray
     weight: np.ndarray
     age: np.ndarray
-    seen_keys: np.ndarray
+    seen: Seen
 
     @property
     def row(self) -> np.ndarray:
@@ -52,7 +73,7 @@ def recent(night: Night, users: Users) -> Recent:
     seen = index_in(night.video_ids, users.seen_video_ids)
     keys = (ragged.row_of(users.seen_offsets) * night.size + seen)[seen >= 0]
     return Recent(ragged.keep(ragged.keep(users.offsets, mask), known), index[known],
-                  weight[known].astype(np.float32), age[known], keys)
+                  weight[known].astype(np.float32), age[known], Seen.of(keys, users.size * night.size))
 
 
 def among(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -26,13 +26,13 @@ def exact_top(video_vectors: np.ndarray, block: int = 256) -> Top:
         index, scores = np.empty((len(user_vectors), n), np.int64), np.empty((len(user_vectors), n), np.float32)
         for start in range(0, len(user_vectors), block):
             every = user_vectors[start:start + block] @ video_vectors.T
-            index[start:start + block] = _best_columns(every, n)
+            index[start:start + block] = best_columns(every, n)
             scores[start:start + block] = np.take_along_axis(every, index[start:start + block], axis=1)
         return index, scores
     return top
 
 
-def _best_columns(scores: np.ndarray, n: int) -> np.ndarray:
+def best_columns(scores: np.ndarray, n: int) -> np.ndarray:
     """i64[R, n]: columns of the n largest scores of each row, falling; ties, at the border too, by column."""
     if n == 0:
         return np.zeros((len(scores), 0), np.int64)

@@ -8,8 +8,8 @@ from scipy import sparse
 from funnel import ragged
 from funnel.night import Night, Users
 from funnel.popular import country_codes, fresh_pool, popular_order, rare_pool
-from funnel.recent import Recent, among
-from funnel.retrieval import Retrieval
+from funnel.recent import Recent
+from funnel.retrieval import Retrieval, best_columns
 from lake.hashing import splitmix64
 
 
@@ -26,8 +26,8 @@ class Found:
 def retrieved(night: Night, users: Users, known: Recent, retrieval: Retrieval, user_vectors: np.ndarray,
               n: int) -> Found:
     """The nearest n unseen videos: asks for more than n, because the nearest are often seen."""
-    seen = np.bincount(known.seen_keys // max(night.size, 1), minlength=users.size)
-    asked = int(min(night.size, n + min(int(seen.max(initial=0)), n // 2)))
+    seen = int(np.diff(users.seen_offsets).max(initial=0))
+    asked = min(night.size, n + min(seen, n // 2))
     video, score = retrieval.top(user_vectors, asked)
     row = np.repeat(np.arange(users.size), video.shape[1])
     return _unseen_first(night, known, row, video.ravel(), score.ravel(), n)
@@ -37,43 +37,54 @@ def _unseen_first(night: Night, known: Recent, row: np.ndarray, video: np.ndarra
                   n: int) -> Found:
     """The first n pairs of each row that are unseen; pairs come ordered by row, best first, -1 for none."""
     mask = video >= 0
-    mask[mask] = ~among(known.seen_keys, row[mask] * night.size + video[mask])
+    mask &= ~known.seen.has(row * night.size + np.maximum(video, 0))
     row, video, score = row[mask], video[mask], score[mask]
     place = ragged.place_in_row(ragged.offsets_of(np.bincount(row)))
     first = place < n
     return Found(row[first], video[first], score[first].astype(np.float32), place[first] + 1)
 
 
-def reached(plays: sparse.csr_matrix, neighbours: sparse.csr_matrix) -> sparse.csr_matrix:
-    """f32[U, V]: sums of weighted neighbours of the last plays, a row's entries in ascending video order."""
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """Every video that neighbours of the last plays lead to: offsets i64[U+1], video i64[n] ascending per user,
+    score f32[n], keys i64[n] (user · V + video)."""
+
+    offsets: np.ndarray
+    video: np.ndarray
+    score: np.ndarray
+    keys: np.ndarray
+
+
+def reached(plays: sparse.csr_matrix, neighbours: sparse.csr_matrix) -> Reached:
+    """Sums of the weighted neighbours of each user's last plays f32[U, V]."""
     total = (plays @ neighbours).tocsr()
     total.sort_indices()
-    return total
+    offsets, video = total.indptr.astype(np.int64), total.indices.astype(np.int64)
+    return Reached(offsets, video, total.data, ragged.row_of(offsets) * total.shape[1] + video)
 
 
-def strongest(total: sparse.csr_matrix, known: Recent, videos: int, n: int) -> Found:
+def strongest(total: Reached, known: Recent, n: int) -> Found:
     """The n unseen videos of each row with the largest positive scores."""
-    offsets = total.indptr.astype(np.int64)
-    row = ragged.row_of(offsets)
-    mask = ~among(known.seen_keys, row * videos + total.indices) & (total.data > 0)
-    offsets, video, score = ragged.keep(offsets, mask), total.indices[mask], total.data[mask]
-    row, place = ragged.order_by_score(row[mask], ragged.place_in_row(offsets), score)
+    mask = ~known.seen.has(total.keys) & (total.score > 0)
+    offsets, video, score = ragged.keep(total.offsets, mask), total.video[mask], total.score[mask]
+    row, place = ragged.order_by_score(ragged.row_of(offsets), ragged.place_in_row(offsets), score)
     rank = ragged.place_in_row(offsets) + 1
     top = rank <= n
     flat = (offsets[row] + place)[top]
-    return Found(row[top], video[flat].astype(np.int64), score[flat], rank[top])
+    return Found(row[top], video[flat], score[flat], rank[top])
 
 
 def fresh(night: Night, known: Recent, retrieval: Retrieval | None, user_vectors: np.ndarray | None, users: int,
            n: int) -> Found:
-    """New videos by early popularity and, with a model, nearness: each as standard deviations over the pool."""
+    """New videos by early popularity and, with a model, nearness: each as standard deviations over the pool; looked
+    for among the best 2 n."""
     pool, early = fresh_pool(night)
     scores = np.broadcast_to(_standardized(early[None]), (users, len(pool)))
     if retrieval is not None and user_vectors is not None and len(pool):
         scores = scores + _standardized(user_vectors @ np.take(retrieval.video_vectors, pool, axis=0).T)
-    row, place = ragged.order_by_score(np.repeat(np.arange(users), len(pool)), np.tile(np.arange(len(pool)), users),
-                                       scores.ravel())
-    return _unseen_first(night, known, row, pool[place], scores[row, place], n)
+    place = best_columns(np.ascontiguousarray(scores), min(2 * n, len(pool)))
+    row = np.repeat(np.arange(users), place.shape[1])
+    return _unseen_first(night, known, row, pool[place].ravel(), np.take_along_axis(scores, place, 1).ravel(), n)
 
 
 def _standardized(values: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ def baseline_rows(night: Night, users: Users, baseline: str, length: int) -> pa.
     plays = night.popularity[baseline]
     order = np.argsort(-plays, kind="stable")
     everyone = np.arange(users.size)
-    keys = fill(order, everyone, np.full(users.size, length), recent(night, users).seen_keys, np.zeros(0, np.int64))
+    keys = fill(order, everyone, np.full(users.size, length), recent(night, users).seen, np.zeros(0, np.int64))
     keys = keys[np.argsort(keys // max(night.size, 1), kind="stable")]
     user, video = keys // max(night.size, 1), keys % max(night.size, 1)
     offsets = np.searchsorted(user, np.arange(users.size + 1))
