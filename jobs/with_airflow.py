@@ -9,6 +9,7 @@ environment carries the commands that read them, never the secrets.
 """
 
 import base64
+import contextlib
 import json
 import os
 import secrets
@@ -36,7 +37,6 @@ def nightreel_home() -> str:
 def environment() -> dict[str, str]:
     """The variables to add to one's own; creates AIRFLOW_HOME and its secrets where they are missing."""
     home = airflow_home()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     python = sys.executable
     return {
         "NIGHTREEL_ROOT": str(ROOT),
@@ -92,12 +92,15 @@ def _fernet_key() -> str:
 
 
 def _kept(path: Path, fresh: str) -> Path:
-    """The file, created with `fresh` for its owner only unless somebody was first."""
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    """The file; when there is none it appears, whole and for its owner only, with `fresh` in it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        half = path.with_name(f".{path.name}.{os.getpid()}")
+        with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(fresh)
-    except FileExistsError:
-        pass
+        with contextlib.suppress(FileExistsError):
+            os.link(half, path)
+        half.unlink()
     return path
 
 
