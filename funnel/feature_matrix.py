@@ -12,15 +12,18 @@ from lake.hashing import BUCKETS
 from lake.snapshot import Manifest
 from lake.tables import FEATURES
 
+ROWS_AT_ONCE = 500_000
 COLUMN = {name: place for place, name in enumerate(FEATURES)}
 
 
 def feature_rows(manifest: Manifest, views: tuple[str, ...], buckets: list[int] | None = None) -> dict[str, pa.Table]:
-    """Rows of some views of a feature snapshot; read a bucket at a time, so that other views never pile up."""
+    """Rows of some views of a feature snapshot; read a few buckets at a time, so that other views never pile up."""
     columns = ["view", "entity_id", "attribute", *FEATURES]
+    wanted = list(range(BUCKETS)) if buckets is None else buckets
+    step = max(1, BUCKETS * ROWS_AT_ONCE // max(manifest.rows, 1))
     found: dict[str, list[pa.Table]] = {view: [] for view in views}
-    for bucket in range(BUCKETS) if buckets is None else buckets:
-        rows = snapshot.read(manifest, columns=columns, buckets=[bucket])
+    for start in range(0, len(wanted), step):
+        rows = snapshot.read(manifest, columns=columns, buckets=wanted[start:start + step])
         for view in views:
             found[view].append(rows.filter(pc.equal(rows["view"], view)))
     return {view: pa.concat_tables(parts) for view, parts in found.items()}

@@ -17,12 +17,13 @@ from funnel.night import Night, NightTables, load_histories, load_night, load_us
 from funnel.retrieval import Retrieval
 from funnel.users import Users, take_users
 from lake import snapshot
-from lake.hashing import BUCKETS
+from lake.hashing import BUCKETS, bucket_of
 from lake.snapshot import Manifest
 from lake.tables import table
 from publishing.baseline import baseline_rows
 
 NEIGHBOUR_PLAYS = 5_000_000
+USERS_AT_ONCE = 20_000
 BATCH_CELLS = 1 << 25
 BATCH_USERS = (32, 512)
 _KEPT: dict[tuple, "Loaded"] = {}
@@ -60,25 +61,30 @@ def night_neighbours(tables: NightTables) -> Neighbours:
     """Neighbours from the histories of whole buckets, as many as hold about five million plays: a fixed random sample
     of a large service's users, all of a small one's."""
     parts, plays = [], 0
-    for bucket in range(BUCKETS):
-        parts.append(load_histories(tables.as_of, [bucket], tables=tables))
+    for buckets in together(tables, list(range(BUCKETS))):
+        parts.append(load_histories(tables.as_of, buckets, tables=tables))
         plays += len(parts[-1].video_ids)
         if plays >= NEIGHBOUR_PLAYS:
             break
     lengths = np.concatenate([np.diff(part.offsets) for part in parts])
-    together = replace(parts[0], user_ids=np.concatenate([part.user_ids for part in parts]),
-                       offsets=ragged.offsets_of(lengths),
-                       video_ids=np.concatenate([part.video_ids for part in parts]))
-    return neighbours(load_night(tables.as_of, tables=tables), together)
+    people = replace(parts[0], user_ids=np.concatenate([part.user_ids for part in parts]),
+                     offsets=ragged.offsets_of(lengths), video_ids=np.concatenate([part.video_ids for part in parts]))
+    return neighbours(load_night(tables.as_of, tables=tables), people)
+
+
+def together(tables: NightTables, buckets: list[int]) -> list[list[int]]:
+    """The buckets in groups that are worth one reading: about 20,000 users each."""
+    step = max(1, BUCKETS * USERS_AT_ONCE // max(tables.manifests["histories"].rows, 1))
+    return [buckets[start:start + step] for start in range(0, len(buckets), step)]
 
 
 def write_lists(task: Task, shared: Neighbours | None, part: int, buckets: list[int]) -> list[dict]:
     """Write the lists of the users in these buckets as one file; returns its account, with `users` and how many of
     them got fewer than K rows (`short_users`). shared: neighbours of the night, None without a model."""
-    night, written, users, short = loaded(task).night, [table("recommendations").schema.empty_table()], 0, 0
-    for bucket in buckets:
-        people = load_users(task.tables.as_of, [bucket], task.active_days, task.tables)
-        for batch in batches(people, night.size):
+    written, users, short = [table("recommendations").schema.empty_table()], 0, 0
+    for group in together(task.tables, buckets):
+        people = load_users(task.tables.as_of, group, task.active_days, task.tables)
+        for batch in batches(people, loaded(task).night.size):
             rows = list_rows(task, shared, batch)
             lengths = np.bincount(np.searchsorted(batch.user_ids, rows["user_id"].to_numpy()), minlength=batch.size)
             users, short = users + batch.size, short + int((lengths < task.k).sum())
@@ -88,10 +94,13 @@ def write_lists(task: Task, shared: Neighbours | None, part: int, buckets: list[
 
 
 def batches(users: Users, videos: int) -> Iterator[Users]:
-    """The users in order, so many at a time that users × videos stays bounded."""
+    """Users of one bucket at a time in order of id, at most so many that users × videos stays bounded."""
     size = int(np.clip(BATCH_CELLS // max(videos, 1), *BATCH_USERS))
-    for start in range(0, users.size, size):
-        yield take_users(users, np.arange(start, min(start + size, users.size)))
+    bucket = bucket_of(users.user_ids)
+    for one in np.unique(bucket):
+        rows = np.flatnonzero(bucket == one)
+        for start in range(0, len(rows), size):
+            yield take_users(users, rows[start:start + size])
 
 
 def list_rows(task: Task, shared: Neighbours | None, users: Users) -> pa.Table:
