@@ -1,11 +1,11 @@
 """Land a log: check it, seal its arrival days, keep what can't be true in quarantine.
 
-    python -m jobs.land PATH [--videos PATH] [--users PATH]           columns with the declared names, or --map OURS=THEIRS
+    python -m jobs.land PATH [--videos PATH] [--users PATH]           the declared column names, or --map OURS=THEIRS
     python -m jobs.land --preset movielens|kuairand|nightreel FOLDER
     python -m jobs.land FOLDER --seal-through DAY                     days without rows
     python -m jobs.land --table videos PATH --as-arrived DAY          a new catalogue
 
-Exit codes: 0 landed, or the same files were landed before; 2 bad arguments; 3 the data was refused, and nothing changed.
+Exit codes: 0 landed, or the same files were landed before; 2 bad arguments; 3 the data was refused, nothing changed.
 """
 
 import sys
@@ -81,9 +81,9 @@ def require_few_bad(done: Conversion, share: float) -> None:
     """Refused when too many rows of a table can't be true."""
     for part in done.parts:
         if part.bad >= BAD_ROWS_ALLOWED and part.bad > share * part.read:
-            raise Refused(f"{part.layout.table}: {part.bad:,} of {part.read:,} rows can't be true ({_reasons(part)}), more "
-                          f"than the {share:.2%} that --max-bad-share allows from {BAD_ROWS_ALLOWED} bad rows on. Look at "
-                          "where the log comes from; nothing was landed")
+            raise Refused(f"{part.layout.table}: {part.bad:,} of {part.read:,} rows can't be true ({_reasons(part)}), "
+                          f"more than the {share:.2%} that --max-bad-share allows from {BAD_ROWS_ALLOWED} bad rows on. "
+                          "Look at where the log comes from; nothing was landed")
 
 
 def _reasons(part: Converted) -> str:
@@ -122,8 +122,8 @@ def write(part: Converted, days: Days, decided: Decided, request: Request) -> Wr
         dropped = Counter(prepared.existing.extra["dropped"])
     if part.told != prepared.rows + sum(dropped.values()):
         landing.abandon([prepared])
-        raise RuntimeError(f"{declared.name}: {part.told} rows told, {prepared.rows} written, {dropped} duplicates: rows "
-                           "were lost, so nothing was landed; please report this")
+        raise RuntimeError(f"{declared.name}: {part.told} rows told, {prepared.rows} written, {dropped} duplicates: "
+                           "rows were lost, so nothing was landed; please report this")
     return Written(prepared, days, part, dict(dropped))
 
 
@@ -179,7 +179,7 @@ def commit(done: Conversion, decided: Decided, request: Request) -> dict | None:
     spans = {part.layout.table: days_of(part, request.seal_through if n == 0 else None)
              for n, part in enumerate(done.parts)}
     if all(days is None for days in spans.values()):
-        raise Refused(f"{request.path[:200]!r} holds no rows; arrival days without rows are sealed with --seal-through DAY")
+        raise Refused(f"{sources.shown(request.path)} holds no rows; days without rows are sealed with --seal-through DAY")
     for name, days in spans.items():
         if days:
             landing.require_open(name, *days)
@@ -222,8 +222,9 @@ def say_landed(part: Converted, entry: dict, seconds: float) -> None:
         return
     twice = f", {here['duplicates']:,} duplicates ({here['conflicting']:,} conflicting)" if here["duplicates"] else ""
     bad = f", {part.bad:,} quarantined ({_reasons(part)})" if part.bad else ""
+    left = f", columns not read: {', '.join(part.layout.ignored)[:200]}" if part.layout.ignored else ""
     say(f"land {here['table']}: {part.read:,} rows read, {here['rows']:,} landed{twice}{bad}, sealed {_days(here)}, "
-        f"{seconds:.1f} s")
+        f"{seconds:.1f} s{left}")
 
 
 def say_already(entry: dict) -> None:

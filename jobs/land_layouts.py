@@ -10,11 +10,14 @@ from lake.layout import Layout, checked, require_no_drift
 from lake.sources import Refused
 from lake.tables import table
 
+OPEN_PRESET = "nightreel"  # its optional columns may be absent; other presets are known to the last column
+
 
 def layouts(request: Request) -> list[Layout]:
     """The files and how they map, the table of PATH first. Refused as lake.layout says; FileNotFoundError."""
     if request.preset:
-        return [checked(layout, set(layout.columns)) for layout in PRESETS[request.preset](request.path)]
+        found = PRESETS[request.preset](request.path)
+        return [checked(layout, set() if request.preset == OPEN_PRESET else set(layout.columns)) for layout in found]
     beside = {"videos": request.videos, "users": request.users}
     paths = {request.table: request.path, **{name: path for name, path in beside.items() if path is not None}}
     _require_known(request, list(paths))

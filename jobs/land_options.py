@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--time-unit", choices=("s", "ms", "us"), help="what integer times count since 1970")
     found.add_argument("--arrived-at", choices=("event_time",), help="take the event time as the arrival")
     found.add_argument("--as-arrived", type=_day, metavar="DAY", help="rows of sealed days arrive on this open day")
-    found.add_argument("--seal-through", type=_day, metavar="DAY", help="seal days up to this one, with or without rows")
+    found.add_argument("--seal-through", type=_day, metavar="DAY", help="seal days up to this one, rows or not")
     found.add_argument("--max-bad-share", type=_share, default=0.01, metavar="SHARE",
                        help="refuse when more rows than this can't be true (default 0.01)")
     found.add_argument("--ignore", nargs="+", action="extend", default=[], metavar="COLUMN",
@@ -64,8 +64,8 @@ def parse(argv: list[str]) -> Request:
     options = parser()
     found = options.parse_args(argv)
     if found.preset and (found.map or found.videos or found.users or found.event_type or found.table != "events"):
-        options.error(f"--preset {found.preset} knows its files and columns: leave --map, --event-type, --table, --videos "
-                      "and --users out")
+        options.error(f"--preset {found.preset} knows its files and columns: leave --map, --event-type, --table, "
+                      "--videos and --users out")
     if found.table != "events" and (found.videos or found.users or found.arrived_at or found.event_type):
         options.error("--videos, --users, --event-type and --arrived-at go with --table events")
     renamed: dict[str, dict[str, str]] = {}

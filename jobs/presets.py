@@ -19,7 +19,7 @@ def nightreel(path: str) -> list[Layout]:
             columns = {column.name: column.name for column in table(f"raw_{name}").columns}
             found.append(Layout(f"raw_{name}", tuple(sources.find(folder)), columns))
     if not found or found[0].table != "raw_events":
-        raise FileNotFoundError(f"{path[:200]!r} has no folder events/, which preset nightreel needs")
+        raise FileNotFoundError(f"{sources.shown(path)} has no folder events/, which preset nightreel needs")
     return found
 
 
@@ -31,7 +31,7 @@ def movielens(path: str) -> list[Layout]:
     found = sources.find(path)
     ratings, movies = _named(found, "ratings.csv", "ratings.dat"), _named(found, "movies.csv", "movies.dat")
     if not ratings:
-        raise FileNotFoundError(f"{path[:200]!r} has no ratings.csv or ratings.dat, which preset movielens needs")
+        raise FileNotFoundError(f"{sources.shown(path)} has no ratings.csv or ratings.dat, which preset movielens needs")
     events = Layout(
         "raw_events", ratings[:1], {"user_id": "userId", "video_id": "movieId", "event_time": "timestamp"},
         How(time_unit="s"), {"event_type": "play"}, also=(Also("like", "rating", 4.0),),
@@ -50,7 +50,7 @@ def kuairand(path: str) -> list[Layout]:
     found = sources.find(path)
     logs = _starting(found, "log_standard") + _starting(found, "log_random")
     if not logs:
-        raise FileNotFoundError(f"{path[:200]!r} has no log_standard_*.csv, which preset kuairand needs")
+        raise FileNotFoundError(f"{sources.shown(path)} has no log_standard_*.csv, which preset kuairand needs")
     events = Layout(
         "raw_events", logs, {"user_id": "user_id", "video_id": "video_id", "event_time": "time_ms",
                              "request_id": "time_ms", "watch_ms": "play_time_ms", "surface": "tab"},

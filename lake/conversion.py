@@ -110,8 +110,8 @@ def effective(rows: pa.Table, as_arrived: date | None, closed: list[tuple[date, 
         return arrived
     late, midnight = landing.within(closed, arrived), dates.midnight_us(as_arrived)
     if late.any() and arrived[late].max() >= midnight:
-        raise Refused(f"rows of the sealed day {dates.day_of_us(int(arrived[late].max()))} can't arrive on {as_arrived}: "
-                      "that is not later; name a later, open day with --as-arrived")
+        raise Refused(f"rows of the sealed day {dates.day_of_us(int(arrived[late].max()))} can't arrive on "
+                      f"{as_arrived}, which is not later; name a later, open day with --as-arrived")
     return np.where(late, midnight, arrived)
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 from lake import cells, lineage, numbered_log, snapshot
 from lake.hashing import id_of_string
 from lake.sources import Refused
+from lake.tables import table
 
 KINDS = ("user", "video", "creator", "event")
 
@@ -82,8 +83,7 @@ class Identities:
     def table(self) -> pa.Table:
         """The rows of the `ids` table. Refused when two strings became one id, here or in an earlier landing."""
         rows = [(kind, number, text) for kind in KINDS[:3] for text, number in self.known[kind].items()]
-        found = pa.table({"kind": [row[0] for row in rows], "id": pa.array([row[1] for row in rows], pa.int64()),
-                          "original_id": pa.array([row[2] for row in rows], pa.string())})
+        found = pa.table([[row[n] for row in rows] for n in range(3)], schema=table("ids").schema)
         for kind in KINDS[:3]:
             if len(set(self.known[kind].values())) < len(self.known[kind]):
                 raise Refused(f"two {kind} ids have the same 63-bit hash; rename one of them: "
@@ -101,8 +101,8 @@ class Identities:
                 same = np.isin(numbers, np.fromiter(ours, np.int64, len(ours)))
                 for row in before.filter(pa.array(same)).to_pylist():
                     if row["kind"] == kind and ours[row["id"]] != row["original_id"]:
-                        raise Refused(f"{kind} id {ours[row['id']]!r} has the same 63-bit hash as {row['original_id']!r} "
-                                      f"of landing {entry['number']}; rename it")
+                        raise Refused(f"{kind} id {ours[row['id']]!r} has the same 63-bit hash as "
+                                      f"{row['original_id']!r} of landing {entry['number']}; rename it")
 
 
 def _same_hash(known: dict[str, int]) -> str:

@@ -130,7 +130,7 @@ def within(ranges: list[tuple[date, date]], arrived_us: np.ndarray) -> np.ndarra
 
 def moved(declared: Table, rows: pa.Table, day: date, closed: list[tuple[date, date]]) -> pa.Table:
     """Rows (whole buckets) with those of closed days arriving on an open day instead: at 00:00 UTC plus a microsecond
-    per earlier time in their bucket, so that what came first still does."""
+    per earlier time in their bucket, so that of one event or one video what came first still does."""
     arrived = rows["arrived_at"].cast(pa.int64()).to_numpy().copy()
     late = np.flatnonzero(within(closed, arrived))
     buckets = bucket_of(rows[declared.bucket_by].to_numpy())[late]

@@ -25,8 +25,8 @@ class Also:
 
 @dataclass(frozen=True)
 class Layout:
-    """Files of one table. `columns`: declared name → name in the files; `constants`: declared name → one value for every
-    row; `types`: their event type → ours; `fields`: the columns of files of lines.
+    """Files of one table. `columns`: declared name → name in the files; `constants`: declared name → one value for
+    every row; `types`: their event type → ours; `fields`: the columns of files of lines.
 
     `arrival` is where arrived_at comes from: "log"; "assumed", the event time; "derived", the first event on that id;
     "either", the log where it has the column, else derived.
@@ -79,7 +79,8 @@ def _require_same(first_file: File, first: pa.Schema, file: File, found: pa.Sche
     for name in sorted({*first.names, *found.names}):
         if name not in found.names or name not in first.names:
             has, lacks = (first_file, file) if name in first.names else (file, first_file)
-            raise Refused(f"{lacks.name}: has no column {name!r}, but {has.name} has; land files of two schemas in two runs")
+            raise Refused(f"{lacks.name}: has no column {name!r}, but {has.name} has; land files of two schemas in two "
+                          "runs")
         if found.field(name).type != first.field(name).type:
             raise Refused(f"{file.name}: column {name!r} is {found.field(name).type}, but {first.field(name).type} in "
                           f"{first_file.name}; export them alike")

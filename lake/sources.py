@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -42,32 +43,52 @@ class File:
 def find(path: str) -> list[File]:
     """The data files at a path, by name: the file itself, or every .parquet, .csv, .csv.gz and .dat below a folder.
 
-    Names that begin with a dot or an underscore are skipped. FileNotFoundError when there is nothing at the path.
+    Names that begin with a dot or an underscore are skipped. FileNotFoundError when there is nothing at the path;
+    Refused when there are only files of other kinds.
     """
     root = path if "://" in path else os.path.abspath(path)
-    store, inner = storage.filesystem(root)
-    info = store.get_file_info(inner)
+    info = _info(path)
     if info.type == fs.FileType.NotFound:
-        raise FileNotFoundError(f"there is nothing at {path[:200]!r}")
+        raise FileNotFoundError(f"there is nothing at {shown(path)}")
     if info.type == fs.FileType.File:
-        if _format(info.base_name) is None:
+        kind = _format(info.base_name)
+        if kind is None:
             raise Refused(f"{info.base_name}: neither .parquet nor .csv; export it as one of them")
-        return [File(root, info.base_name, _format(info.base_name) or "", info.size, info.mtime_ns or 0)]
+        return [File(root, info.base_name, kind, info.size, info.mtime_ns or 0)]
+    store, inner = storage.filesystem(root)
     return _in_folder(root, inner, store.get_file_info(fs.FileSelector(inner, recursive=True)))
 
 
 def is_there(path: str) -> bool:
     """Whether a file or folder exists at a path that a person named."""
-    return storage.exists(path if "://" in path else os.path.abspath(path))
+    return _info(path).type != fs.FileType.NotFound
+
+
+def shown(path: str) -> str:
+    """A path as messages show it: quoted, cut, and without the credentials that a URI may hold."""
+    return repr(re.sub(r"(?<=://)[^/]*@", "", path)[:200])
+
+
+def _info(path: str) -> fs.FileInfo:
+    try:
+        store, inner = storage.filesystem(path if "://" in path else os.path.abspath(path))
+        return store.get_file_info(inner)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise FileNotFoundError(f"{shown(path)} can't be looked up: {type(error).__name__}") from error
 
 
 def _in_folder(root: str, inner: str, infos: list[fs.FileInfo]) -> list[File]:
-    found = []
+    found, others = [], []
     for info in infos:
         name = info.path[len(inner):].lstrip("/")
-        hidden = any(part.startswith((".", "_")) for part in name.split("/"))
-        if info.type == fs.FileType.File and not hidden and _format(name):
-            found.append(File(f"{root.rstrip('/')}/{name}", name, _format(name) or "", info.size, info.mtime_ns or 0))
+        if info.type != fs.FileType.File or any(part.startswith((".", "_")) for part in name.split("/")):
+            continue
+        if kind := _format(name):
+            found.append(File(f"{root.rstrip('/')}/{name}", name, kind, info.size, info.mtime_ns or 0))
+        else:
+            others.append(name)
+    if others and not found:
+        raise Refused(f"{shown(root)} holds {min(others)[:80]!r} but no .parquet or .csv; export the log as one of them")
     return sorted(found, key=lambda file: file.name)
 
 
@@ -79,7 +100,7 @@ def sha256(file: File) -> str:
     """sha256 of the file's bytes, read in pieces."""
     hasher = hashlib.sha256()
     store, inner = storage.filesystem(file.path)
-    with store.open_input_stream(inner) as stream:
+    with store.open_input_stream(inner, compression=None) as stream:
         while piece := stream.read(8 << 20):
             hasher.update(piece)
     return hasher.hexdigest()

@@ -59,7 +59,7 @@ def names(folder: str) -> list[str]:
 
 def read_bytes(path: str) -> bytes:
     store, inner = filesystem(path)
-    with store.open_input_stream(inner) as stream:
+    with store.open_input_stream(inner, compression=None) as stream:
         return stream.read()
 
 
@@ -67,7 +67,7 @@ def write_bytes(path: str, content: bytes) -> None:
     """Write a file of our own attempt. Not atomic: nothing may read it before a manifest names it."""
     make_folder(posixpath.dirname(path))
     store, inner = filesystem(path)
-    with store.open_output_stream(inner) as stream:
+    with store.open_output_stream(inner, compression=None) as stream:
         stream.write(content)
     sync(path)
 
