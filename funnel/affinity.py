@@ -61,7 +61,8 @@ def category_affinity(night: Night, users: Users, candidates: Candidates) -> np.
     padded = padded_categories(night)
     total = np.zeros((len(candidates.video_index), table.shape[1]), np.float32)
     for place in range(padded.shape[1]):
-        total += np.take(table, candidates.user_index * wide + np.take(padded[:, place], candidates.video_index), axis=0)
+        category = np.take(padded[:, place], candidates.video_index)
+        total += np.take(table, candidates.user_index * wide + category, axis=0)
     count = np.maximum((padded < len(night.category_names)).sum(axis=1), 1).astype(np.float32)
     return total / np.take(count, candidates.video_index)[:, None]
 

@@ -48,7 +48,7 @@ def fresh_pool(night: Night) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=4)
 def rare_pool(night: Night) -> np.ndarray:
-    """i64[n] ascending: the quarter of the catalogue that was shown and played least in 28 days, and all that is fresh."""
+    """i64[n] ascending: the quarter of the catalogue that was shown and played least in 28 days, and all fresh ones."""
     shown = night.features["video"].rows(night.video_ids)
     exposure = shown[:, COLUMN["impression_count_28d"]] + shown[:, COLUMN["play_count_28d"]]
     least = np.argsort(exposure, kind="stable")[:max(1, int(night.size * RARE_SHARE))] if night.size else []

@@ -59,7 +59,9 @@ def _last_plays(known: Recent) -> np.ndarray:
     """i64[U, LOOK_BACK_PLAYS]: the last plays, the latest first, -1 where there are fewer."""
     place = known.offsets[1:, None] - 1 - np.arange(LOOK_BACK_PLAYS)
     there = place >= known.offsets[:-1, None]
-    return np.where(there, known.video_index[np.where(there, place, 0)] if len(known.video_index) else -1, -1)
+    if not len(known.video_index):
+        return np.full(place.shape, -1)
+    return np.where(there, known.video_index[np.where(there, place, 0)], -1)
 
 
 def _nearest_play(known: Recent, user: np.ndarray, video: np.ndarray, vectors: np.ndarray) -> np.ndarray:
@@ -102,7 +104,8 @@ def _sentences(night: Night, users: Users, user: np.ndarray, source: np.ndarray,
     local = (source == SOURCE["popular"]) & np.isin(countries, list(night.by_country))[user]
     sentence = np.where(local, 7, sentence)
     named, code = np.unique(countries, return_inverse=True)
-    endings = pa.concat_arrays([pa.array([""]), pc.utf8_slice_codeunits(pa.array(night.titles, pa.string()), 0, TITLE_LENGTH),
+    titles = pc.utf8_slice_codeunits(pa.array(night.titles, pa.string()), 0, TITLE_LENGTH)
+    endings = pa.concat_arrays([pa.array([""]), titles,
                                 pa.array([f"{country} lately" for country in named.tolist()], pa.string())])
     ending = np.where(subject >= 0, subject + 1, np.where(local, 1 + night.size + code[user], 0))
     starts = pa.array([text for text, _ in SENTENCES], pa.string())

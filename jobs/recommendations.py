@@ -10,7 +10,7 @@ from datetime import date
 from funnel.night import load_night, night_tables
 from jobs.build import commit
 from jobs.command import run, say
-from lake import dates, lineage, numbered_log, snapshot
+from lake import dates, lineage, numbered_log, snapshot, storage
 from lake.snapshot import Attempt
 from lake.tables import table
 from publishing.baseline import fallback_rows
@@ -67,7 +67,7 @@ def _write(attempt: Attempt, k: int, active_days: int) -> tuple[list[dict], dict
 
     as_of, session = attempt.plan.as_of, spark_session("nightreel")
     model = lineage.model_of(as_of)
-    task = Task(night_tables(as_of), model, lineage.resolve("ann_index", as_of) if model else None,
+    task = Task(storage.home(), night_tables(as_of), model, lineage.resolve("ann_index", as_of) if model else None,
                 best_baseline(as_of), attempt.folder, k, active_days)
     shared = session.sparkContext.broadcast(night_neighbours(task.tables) if model else None)
     users = task.tables.manifests["histories"].rows

@@ -27,7 +27,7 @@ def baseline_rows(night: Night, users: Users, baseline: str, length: int) -> pa.
     return pa.table({
         "user_id": users.user_ids[user], "video_id": night.video_ids[video],
         "rank": (ragged.place_in_row(offsets) + 1).astype(np.int32), "score": plays[video].astype(np.float32),
-        "source": _repeated(SOURCE, len(keys)), "reason": _repeated("Popular lately", len(keys)),
+        "source": _repeated(SOURCE, len(keys)), "reason": _reasons(plays[video], "Popular lately"),
         "user_original_id": pa.array(users.original_ids, pa.string()).take(pa.array(user)),
         "video_original_id": pa.array(night.original_ids, pa.string()).take(pa.array(video))})
 
@@ -47,13 +47,17 @@ def fallback_rows(night: Night, length: int) -> pa.Table:
 
 
 def _country_rows(night: Night, country: str, plays: np.ndarray, order: np.ndarray) -> pa.Table:
-    local = np.where(plays[order] > 0, f"Popular in {country} lately" if country else "Popular lately",
-                     "Popular lately" if country else "From the catalogue")
+    reason = f"Popular in {country} lately" if country else "Popular lately"
     return pa.table({
         "country": _repeated(country, len(order)), "video_id": night.video_ids[order],
         "rank": np.arange(1, len(order) + 1, dtype=np.int32), "score": plays[order].astype(np.float32),
-        "source": _repeated(SOURCE, len(order)), "reason": pa.array(local.tolist(), pa.string()),
+        "source": _repeated(SOURCE, len(order)), "reason": _reasons(plays[order], reason),
         "video_original_id": pa.array(night.original_ids, pa.string()).take(pa.array(order))})
+
+
+def _reasons(plays: np.ndarray, reason: str) -> pa.Array:
+    """A reason where there are plays; elsewhere the video only fills the list."""
+    return pa.array(["From the catalogue", reason]).take(pa.array((plays > 0).astype(np.int8)))
 
 
 def _repeated(text: str, count: int) -> pa.Array:

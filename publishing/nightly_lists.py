@@ -4,6 +4,7 @@ A worker loads night, model and index once and keeps them while it lives. Users 
 batches whose size depends on the catalogue alone, so lists are the same whatever the parallelism.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -36,9 +37,10 @@ def rows_for(k: int) -> int:
 
 @dataclass(frozen=True)
 class Task:
-    """Which lists: what a worker must know. model and index: None while no model has passed; then `baseline` is the
-    popularity that orders the lists."""
+    """Which lists: what a worker must know. home: `lake.storage.home()` of the night. model and index: None while no
+    model has passed; then `baseline` is the popularity that orders the lists."""
 
+    home: str
     tables: NightTables
     model: Manifest | None
     index: Manifest | None
@@ -81,6 +83,7 @@ def together(tables: NightTables, buckets: list[int]) -> list[list[int]]:
 def write_lists(task: Task, shared: Neighbours | None, part: int, buckets: list[int]) -> list[dict]:
     """Write the lists of the users in these buckets as one file; returns its account, with `users` and how many of
     them got fewer than K rows (`short_users`). shared: neighbours of the night, None without a model."""
+    os.environ["NIGHTREEL_HOME"] = task.home  # a worker may be of another machine, or older than this lake
     written, users, short = [table("recommendations").schema.empty_table()], 0, 0
     for group in together(task.tables, buckets):
         people = load_users(task.tables.as_of, group, task.active_days, task.tables)
@@ -114,9 +117,9 @@ def list_rows(task: Task, shared: Neighbours | None, users: Users) -> pa.Table:
 
 
 def loaded(task: Task) -> Loaded:
-    """Night, model and index of a task; a worker keeps those of the last one, by identity."""
-    key = (*(manifest.identity for manifest in task.tables.manifests.values()), task.tables.blocked,
-           task.model and task.model.identity, task.index and task.index.identity)
+    """Night, model and index of a task; a worker keeps those of the last one, by content."""
+    key = (*(manifest.content_hash for manifest in task.tables.manifests.values()), task.tables.as_of,
+           task.tables.blocked, *(manifest and manifest.content_hash for manifest in (task.model, task.index)))
     if key not in _KEPT:
         _KEPT.clear()
         _KEPT[key] = _load(task)

@@ -1,0 +1,89 @@
+"""A worker's part of the lists: the same rows however the buckets are dealt, and from its model and index alone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from funnel.night import load_night, night_tables
+from funnel.ranking import FEATURE_NAMES
+from lake import numbered_log, snapshot, storage
+from publishing import ann_index, nightly_lists
+from publishing.baseline import fallback_rows
+from publishing.nightly_lists import Loaded, Task, night_neighbours, rows_for, write_lists
+from tests.funnel.tables import write_night
+from tests.funnel.worlds import AS_OF, random_night, random_users
+
+MODEL = snapshot.Manifest("model", 1, AS_OF, "m" * 64, "c" * 64, 0, [], {}, {}, {}, {}, [], {}, {})
+
+
+class WholeNumbers:
+    """A model whose sums are exact, so that no order of summing shows."""
+
+    def video_vectors(self, night) -> np.ndarray:
+        return np.random.default_rng(0).integers(-3, 4, (night.size, 8)).astype(np.float32)
+
+    def user_vectors(self, users) -> np.ndarray:
+        return (users.user_ids[:, None] >> np.arange(8) & 3).astype(np.float32) - 1
+
+    def score(self, features: np.ndarray) -> dict[str, np.ndarray]:
+        near = features[:, FEATURE_NAMES.index("retrieval_score")]
+        return {"play": np.clip(near / 128 + 0.5, 0, 1).astype(np.float32)}
+
+
+@pytest.fixture
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Task:
+    """A night with a model in a lake of its own."""
+    monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path))
+    night = random_night(300)
+    write_night(night, random_users(night, 120), removed={-8: "gone"})
+    numbered_log.append("blocks", lambda _: {"video_id": int(night.video_ids[5]), "from": AS_OF.isoformat()})
+    index = ann_index.build(WholeNumbers().video_vectors(load_night(AS_OF)))
+    monkeypatch.setattr(nightly_lists, "_load", lambda task: Loaded(
+        load_night(AS_OF), WholeNumbers() if task.model else None,
+        ann_index.retrieval_of(index) if task.model else None))
+    folder = storage.join("lake", "recommendations", "attempt")
+    return Task(str(tmp_path), night_tables(AS_OF), MODEL, MODEL, "decayed", folder, 20, 0)
+
+
+def buckets_of(accounts: list[dict]) -> dict[str, str]:
+    return {bucket: value for account in accounts for bucket, value in account["buckets"].items()}
+
+
+def test_parts_make_the_same_rows_however_they_are_dealt(task: Task) -> None:
+    near = night_neighbours(task.tables)
+    whole = write_lists(task, near, 0, list(range(64)))
+    halves = [account for part in range(2) for account in write_lists(task, near, part, list(range(part, 64, 2)))]
+    single = [account for part in range(64) for account in write_lists(task, near, part, [part])]
+    assert buckets_of(whole) == buckets_of(halves) == buckets_of(single)
+    assert whole[0]["users"] == 120 and whole[0]["short_users"] == 0 and json.dumps(whole)
+
+
+def test_lists_hold_spare_rows_and_nothing_that_may_not_be_shown(task: Task) -> None:
+    account, = write_lists(task, night_neighbours(task.tables), 0, list(range(64)))
+    rows = pq.read_table(f"{task.folder}/part-00000.parquet")
+    assert rows.num_rows == account["rows"] == 120 * rows_for(20) and rows_for(20) == 27
+    blocked, = task.tables.blocked
+    assert blocked not in rows["video_id"].to_pylist() and -8 not in rows["video_id"].to_pylist()
+    assert {"retrieval", "explore"} <= set(rows["source"].to_pylist())
+    assert all(rows["reason"].to_pylist()) and rows["reason"].null_count == 0
+
+
+def test_without_a_model_everybody_gets_the_baseline(task: Task) -> None:
+    bare = Task(task.home, task.tables, None, None, "7d", task.folder, 20, 0)
+    write_lists(bare, None, 0, list(range(64)))
+    rows = pq.read_table(f"{task.folder}/part-00000.parquet").sort_by([("user_id", "ascending"), ("rank", "ascending")])
+    assert set(rows["source"].to_pylist()) == {"popular"} and rows.num_rows == 120 * rows_for(20)
+    for user in rows["user_id"].unique().to_pylist()[:20]:
+        score = rows.filter(pa.compute.equal(rows["user_id"], user))["score"].to_numpy()
+        assert (np.diff(score) <= 0).all()
+
+
+def test_fallback_has_the_world_and_countries_with_enough(task: Task) -> None:
+    rows = fallback_rows(load_night(AS_OF), 50)
+    assert set(rows["country"].to_pylist()) == {"", "DE"} and rows.num_rows == 100
+    assert rows["reason"].to_pylist()[50] == "Popular in DE lately"
+    assert (np.diff(rows["score"].to_numpy()[:50]) <= 0).all()
