@@ -5,42 +5,53 @@ gate should wait for.
 """
 
 import json
-import posixpath
 import tempfile
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from lake import storage
-from validation import expectations, gate
+from lake.tables import TABLES
+from validation import docs_pages, expectations, gate
 
 SITE = "data_docs"
 INDEX = f"{SITE}/index.html"
 
 
-def results_of(as_of: date, days: int = 1) -> list[dict]:
-    """What the gate kept of the snapshots of `days` dates that end with as_of, oldest first."""
+def results_of(as_ofs: list[date]) -> list[dict]:
+    """What the gate kept of the snapshots of these dates."""
     found = []
-    for back in range(days - 1, -1, -1):
-        folder = gate.results_folder((as_of - timedelta(days=back)).isoformat())
+    for as_of in as_ofs:
+        folder = gate.results_folder(as_of.isoformat())
         found += [json.loads(storage.read_bytes(f"{folder}/{name}")) for name in storage.names(folder)
                   if name.endswith(".json")]
     return found
 
 
-def build(as_of: date, days: int = 1) -> str:
-    """Write the site and return the path of its first page. ValueError when the gate judged nothing on those dates."""
-    kept = results_of(as_of, days)
-    if not kept:
-        raise ValueError(f"nothing was validated as of {as_of}; run: make night AS_OF={as_of}")
+def build(as_ofs: list[date]) -> str:
+    """Write the site of these dates and return the path of its first page, even where nothing was judged."""
+    kept = sorted(results_of(as_ofs), key=lambda told: (told["as_of"], table_names().index(told["table"])))
     with tempfile.TemporaryDirectory() as folder:
-        _render(kept, folder)
-        for file in sorted(Path(folder).rglob("*")):
-            if file.is_file():
-                _publish(file, storage.join(SITE, file.relative_to(folder).as_posix()))
+        if kept:
+            _render(kept, folder)
+        found = {file.relative_to(folder).as_posix(): file for file in sorted(Path(folder).rglob("*.html"))}
+        for name, file in found.items():
+            storage.write_bytes(storage.join(SITE, name), docs_pages.alone(file.read_text()).encode())
+        pages = {(told["table"], told["identity"]): next(name for name in found if name.endswith(f"{_batch(told)}.html"))
+                 for told in kept}
+    storage.write_bytes(storage.join(INDEX), docs_pages.first_page(kept, pages).encode())
     return storage.join(INDEX)
 
 
+def table_names() -> list[str]:
+    return [declared.name for declared in TABLES]
+
+
+def _batch(told: dict) -> str:
+    return f"{told['table']}-{told['identity'][:16]}"
+
+
 def _render(kept: list[dict], folder: str) -> None:
+    """GX writes a page per suite and per result into a local folder."""
     context = expectations.new_context()
     context.add_data_docs_site("nightreel", {
         "class_name": "SiteBuilder", "show_how_to_buttons": False,
@@ -62,6 +73,7 @@ def _suite(told: dict):
 
 
 def _add_result(context: object, told: dict) -> None:
+    import great_expectations as gx
     from great_expectations.core.expectation_validation_result import expectationSuiteValidationResultSchema
     from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.data_context.types.resource_identifiers import (
@@ -72,10 +84,8 @@ def _add_result(context: object, told: dict) -> None:
     midnight = datetime.combine(date.fromisoformat(told["as_of"]), datetime.min.time(), UTC)
     key = ValidationResultIdentifier(ExpectationSuiteIdentifier(told["table"]),
                                      RunIdentifier(run_name=told["as_of"], run_time=midnight),
-                                     f"{told['table']}-{told['identity'][:16]}")
-    context.validation_results_store.set(key, expectationSuiteValidationResultSchema.load(told["verdict"]))
+                                     _batch(told))
+    verdict = {**told["verdict"], "meta": {"great_expectations_version": gx.__version__, "run_id": {
+        "run_name": told["as_of"], "run_time": midnight.isoformat()}}}
+    context.validation_results_store.set(key, expectationSuiteValidationResultSchema.load(verdict))
 
-
-def _publish(file: Path, path: str) -> None:
-    storage.make_folder(posixpath.dirname(path))
-    storage.write_bytes(path, file.read_bytes())

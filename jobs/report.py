@@ -1,0 +1,62 @@
+"""Write the report of a night's newest release, one page that stands alone, and GX's Data Docs of its checks.
+
+    python -m jobs.report --as-of 2026-02-05 [--checks]
+
+--checks prints what validation said of every table of that date, refused ones too, and needs no release.
+"""
+
+import argparse
+import sys
+import time
+from datetime import date
+
+from jobs.command import Refusal, run, say
+from lake import dates, lineage, snapshot
+from publishing import report
+from publishing.release_file import Release
+from validation import docs
+
+
+def checks(as_of: date) -> list[str]:
+    """One line per table: how many checks held, and each that did not."""
+    lines = []
+    for told in docs.results_of([as_of]):
+        wrong = [result for result in told["results"] if not result["passed"]]
+        lines.append(f"{told['table']} {told['as_of']}: {len(told['results']) - len(wrong)} of {len(told['results'])} held")
+        lines += [f"    {result['severity']}: {result['check']} is {result['observed']}, allowed {result['bound']}: "
+                  f"{result['why']}" for result in wrong]
+    return lines
+
+
+def judged_dates(release: Release) -> list[date]:
+    """The dates under which validation kept the results of a night: its own, and its newest chunks'."""
+    found = {release.date}
+    for name in lineage.CHUNKED:
+        try:
+            found |= {chunk.as_of for chunk in lineage.chunks(name, release.date)[-1:]}
+        except (lineage.Missing, snapshot.Damaged):
+            continue
+    return sorted(found)
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m jobs.report", description=__doc__.splitlines()[0])
+    parser.add_argument("--as-of", required=True, type=dates.parse_date)
+    parser.add_argument("--checks", action="store_true", help="print what validation said, and nothing else")
+    options = parser.parse_args(arguments)
+    if options.checks:
+        said = checks(options.as_of)
+        for line in said or [f"nothing was validated as of {options.as_of}"]:
+            say(line)
+        return
+    release = report.newest_of(options.as_of)
+    if release is None:
+        raise Refusal(f"no release of {options.as_of} to report on; run: make night AS_OF={options.as_of}")
+    started = time.monotonic()
+    path = report.write(release)
+    site = docs.build(judged_dates(release))
+    say(f"report {options.as_of}: {path}, checks in {site}, {time.monotonic() - started:.1f} s")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

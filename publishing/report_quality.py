@@ -1,0 +1,47 @@
+"""Quality beside the baselines, tonight's model and the trainings before it, from the promotion log."""
+
+from html import escape
+
+from publishing import report_facts as facts
+from publishing.live import Loaded
+from publishing.svg_charts import Estimate, dots, trend
+
+METRIC = "ndcg@10"
+OURS = "model"
+
+
+def quality(loaded: Loaded) -> str:
+    """The judged quality of the newest training, with intervals, and the trend over all of them."""
+    past = facts.trainings(loaded.release.date)
+    if not past:
+        return "<h2>Quality</h2><p>No training has been judged yet. The lists are a popularity baseline, and say so.</p>"
+    newest, judged = past[-1], estimates(past[-1])
+    said = (f"The training of {newest['as_of']} was {escape(newest['decision'])}: {escape(str(newest.get('reason', '')))}.")
+    rows = sorted(judged.items(), key=lambda each: -each[1].value)
+    chart = dots([(name, each, name == OURS) for name, each in rows])
+    return (f"<h2>Quality</h2><p>{said}</p><div class='two'><div><h3>{METRIC} on the judged days, with 95 % intervals</h3>"
+            f"{chart}</div><div><h3>Over the trainings</h3>{_trend(past)}</div></div>" if judged
+            else f"<h2>Quality</h2><p>{said}</p>")
+
+
+def _trend(past: list[dict]) -> str:
+    lines = [estimates(entry) for entry in past]
+    names = sorted({name for line in lines for name in line})
+    return trend([entry["as_of"] for entry in past], {name: [line.get(name) for line in lines] for name in names}, OURS)
+
+
+def estimates(entry: dict) -> dict[str, Estimate]:
+    """The metric of every judged system: name → value with its interval, [value, low, high] or a plain number."""
+    for told in (entry.get("judged"), entry.get("metrics")):
+        systems = told.get(METRIC) if isinstance(told, dict) else None
+        if isinstance(systems, dict):
+            return {name: _estimate(value) for name, value in systems.items()}
+    return {}
+
+
+def _estimate(value: object) -> Estimate:
+    if isinstance(value, dict):
+        return Estimate(value["value"], value.get("low"), value.get("high"))
+    if isinstance(value, list | tuple):
+        return Estimate(*value)
+    return Estimate(float(value))
