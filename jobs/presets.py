@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from lake import sources
 from lake.cells import How
 from lake.layout import Also, Layout
-from lake.sources import File, Refused
+from lake.sources import File
 from lake.tables import table
 
 
@@ -31,7 +31,7 @@ def movielens(path: str) -> list[Layout]:
     found = sources.find(path)
     ratings, movies = _named(found, "ratings.csv", "ratings.dat"), _named(found, "movies.csv", "movies.dat")
     if not ratings:
-        raise FileNotFoundError(f"{sources.shown(path)} has no ratings.csv or ratings.dat, which preset movielens needs")
+        raise FileNotFoundError(f"{sources.shown(path)} has no ratings.csv or .dat, which preset movielens needs")
     events = Layout(
         "raw_events", ratings[:1], {"user_id": "userId", "video_id": "movieId", "event_time": "timestamp"},
         How(time_unit="s"), {"event_type": "play"}, also=(Also("like", "rating", 4.0),),

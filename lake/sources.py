@@ -88,7 +88,7 @@ def _in_folder(root: str, inner: str, infos: list[fs.FileInfo]) -> list[File]:
         else:
             others.append(name)
     if others and not found:
-        raise Refused(f"{shown(root)} holds {min(others)[:80]!r} but no .parquet or .csv; export the log as one of them")
+        raise Refused(f"{shown(root)} holds {min(others)[:80]!r} but no .parquet or .csv; export the log as one")
     return sorted(found, key=lambda file: file.name)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs import land
 from lake import lineage, snapshot
 from tests.jobs.landing import at, event, landed, parquet, rows_of
+from validation import gate
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -16,11 +16,12 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(land.gate, "judge", lambda plan, profile: [])
+    monkeypatch.setattr(gate, "judge", lambda plan, profile: [])
     return tmp_path / "home"
 
 
-RATINGS = [(1, 10, 4.0, 1_000_000_000), (1, 20, 3.5, 1_000_000_100), (2, 10, 5.0, 1_000_090_000), (2, 30, 0.5, 1_000_090_001)]
+RATINGS = [(1, 10, 4.0, 1_000_000_000), (1, 20, 3.5, 1_000_000_100), (2, 10, 5.0, 1_000_090_000),
+           (2, 30, 0.5, 1_000_090_001)]
 MOVIES = [(10, "Star Wars: Episode IV (1977)", "Action|Sci-Fi"), (20, 'Say "Hi", Bob (1999)', "(no genres listed)"),
           (30, "Amélie (2001)", "Comedy"), (40, "Never Seen (1950)", "Drama")]
 
@@ -37,7 +38,8 @@ def movielens(folder: Path, kind: str) -> Path:
         (folder / "movies.csv").write_text("\n".join(["movieId,title,genres", *lines]) + "\n")
     else:
         (folder / "ratings.dat").write_text("".join(f"{u}::{m}::{r:g}::{t}\n" for u, m, r, t in RATINGS))
-        (folder / "movies.dat").write_bytes("".join("::".join(map(str, movie)) + "\n" for movie in MOVIES).encode("latin-1"))
+        lines = ["::".join(map(str, movie)) + "\n" for movie in MOVIES]
+        (folder / "movies.dat").write_bytes("".join(lines).encode("latin-1"))
     return folder
 
 
@@ -109,7 +111,7 @@ def kuairand(folder: Path) -> Path:
         VIDEO + '10,7,NORMAL,2022-04-01,ShortImport,1,17200.0,720,1280,9,4,"12,65"\n'
                 "11,8,AD,2022-04-08,ShortImport,1,,720,1280,9,4,\n99,8,NORMAL,,ShortImport,1,5000.0,720,1280,9,4,3\n")
     (folder / "video_features_statistic_pure.csv").write_text("video_id,counts\n10,5\n")
-    (folder / "user_features_pure.csv").write_text("user_id,user_active_degree\n1,full_active\n2,high_active\n3,UNKNOWN\n")
+    (folder / "user_features_pure.csv").write_text("user_id,user_active_degree\n1,full_active\n2,x\n3,UNKNOWN\n")
     return folder
 
 
@@ -130,7 +132,8 @@ def test_every_kuairand_row_is_an_impression_and_a_click_a_play(home, tmp_path, 
         "video_id": 10, "creator_id": 7, "categories": ["12", "65"], "duration_ms": 17_200, "title": None,
         "published_at": at("2022-03-31 16:00:00"), "removed_at": None, "arrived_at": 0}
     assert videos[11]["duration_ms"] is None and videos[11]["categories"] is None and videos[99]["published_at"] is None
-    assert videos[10]["arrived_at"] == at("2022-04-07 20:00:01") and videos[99]["arrived_at"] == at("2022-04-22 00:00:00")
+    assert videos[10]["arrived_at"] == at("2022-04-07 20:00:01")
+    assert videos[99]["arrived_at"] == at("2022-04-22 00:00:00")
     assert {row["user_id"] for row in rows_of("raw_users")} == {1, 2, 3}
 
 
@@ -154,6 +157,7 @@ def test_a_preset_names_the_column_that_its_file_lacks(home, tmp_path, capsys):
 
 def test_the_simulator_writes_what_preset_nightreel_reads(home, tmp_path, capsys):
     parquet(tmp_path / "out/events/2026-01-01.parquet", [event(event_id=5)])
-    parquet(tmp_path / "out/videos/2026-01-01.parquet", [{"video_id": 2, "title": "t", "arrived_at": at("2026-01-01 00:00:00")}])
+    known = at("2026-01-01 00:00:00")
+    parquet(tmp_path / "out/videos/2026-01-01.parquet", [{"video_id": 2, "title": "t", "arrived_at": known}])
     code, said = landed(capsys, "--preset", "nightreel", tmp_path / "out")
     assert code == 0 and "raw_videos: 1 rows read" in said and rows_of("raw_events")[0]["event_id"] == 5

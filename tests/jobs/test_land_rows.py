@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import land
 from lake import identities, lineage, snapshot, sources
 from lake.hashing import id_of_string
 from tests.jobs.landing import at, event, events, files_under, landed, parquet, rows_of
+from validation import gate
 
 NAN = float("nan")
 POISON = {
@@ -29,7 +29,7 @@ POISON = {
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(land.gate, "judge", lambda plan, profile: [])
+    monkeypatch.setattr(gate, "judge", lambda plan, profile: [])
     return tmp_path / "home"
 
 
@@ -75,12 +75,13 @@ def test_too_many_bad_rows_fail_the_landing(home, tmp_path, capsys):
     code, said = landed(capsys, log)
     assert code == 3 and "null_user 60, negative_watch 40" in said and files_under(home) == {}
     assert landed(capsys, log, "--max-bad-share", "0.02")[0] == 0
-    few = parquet(tmp_path / "b.parquet", [event(user_id=None, arrived_at=at("2026-01-02 00:00:00")) for _ in range(99)])
+    later = at("2026-01-02 00:00:00")
+    few = parquet(tmp_path / "b.parquet", [event(user_id=None, arrived_at=later) for _ in range(99)])
     assert landed(capsys, few, "--seal-through", "2026-01-02")[0] == 0
 
 
 def test_a_bad_row_is_found_in_any_batch(home, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(land.sources, "BATCH_ROWS", 7)
+    monkeypatch.setattr(sources, "BATCH_ROWS", 7)
     rows = [event(user_id=None if n in (0, 6, 7, 99) else n) for n in range(100)]
     landed(capsys, parquet(tmp_path / "a.parquet", rows))
     assert [row["source_row"] for row in sorted(quarantine(), key=lambda row: row["source_row"])] == [0, 6, 7, 99]
@@ -97,7 +98,8 @@ def test_floats_that_are_whole_are_milliseconds(home, tmp_path, capsys):
 @pytest.mark.parametrize(("column", "kind", "cells", "why"), [
     ("user_id", pa.float64(), 1.0, "ids are double"), ("event_time", pa.string(), "2026-01-01", "is string"),
     ("event_time", pa.timestamp("us"), at("2026-01-01 00:00:00"), "without a time zone"),
-    ("event_time", pa.int64(), 1_767_225_600, "--time-unit"), ("arrived_at", pa.date32(), at("2026-01-01 00:00:00"), "is date32"),
+    ("event_time", pa.int64(), 1_767_225_600, "--time-unit"),
+    ("arrived_at", pa.date32(), at("2026-01-01 00:00:00"), "is date32"),
     ("watch_ms", pa.string(), "5", "is string"), ("surface", pa.float64(), 1.0, "is double"),
     ("event_type", pa.bool_(), True, "is bool")])
 def test_types_that_cannot_be_meant_are_refused_by_name(home, tmp_path, capsys, column, kind, cells, why):
@@ -177,14 +179,14 @@ def test_a_flipped_bit_is_refused_or_changed_nothing(tmp_path):
 
 def test_a_file_that_changes_while_it_is_read_is_refused(home, tmp_path, monkeypatch, capsys):
     log = parquet(tmp_path / "a.parquet", events())
-    sha256 = land.sources.sha256
+    sha256 = sources.sha256
 
     def written_to(file):
         found = sha256(file)
         parquet(log, events(days=4))
         return found
 
-    monkeypatch.setattr(land.sources, "sha256", written_to)
+    monkeypatch.setattr(sources, "sha256", written_to)
     code, said = landed(capsys, log)
     assert code == 3 and "changed while it was read" in said and files_under(home) == {}
 
@@ -202,8 +204,10 @@ def test_csv_cells_are_read_one_by_one(home, tmp_path, capsys):
     log = csv(tmp_path / "a.csv", "1,2,play,2026-01-01T10:00:00Z,2026-01-01T12:00:00+02:00,5000,NA",
               "1,3,play,2026-01-01 10:00:00.123456Z,2026-01-01T12:00:00Z,1500.4,", '1,4,play,"2026-01-01T10:00:00Z",'
               '2026-01-01T12:00:00Z,,"D,E\nF"', "1,5,play,yesterday,2026-01-01T12:00:00Z,5,",
-              "1,6,play,2026-01-01T10:00:00,2026-01-01T12:00:00Z,5,", "1,7,play,2026-01-01T10:00:00Z,2026-01-01T12:00:00Z,x,",
-              ",8,play,2026-01-01T10:00:00Z,2026-01-01T12:00:00Z,5,", "1,9,play,2026-01-01T10:00:00Z,2026-01-01T12:00:00Z,nan,")
+              "1,6,play,2026-01-01T10:00:00,2026-01-01T12:00:00Z,5,",
+              "1,7,play,2026-01-01T10:00:00Z,2026-01-01T12:00:00Z,x,",
+              ",8,play,2026-01-01T10:00:00Z,2026-01-01T12:00:00Z,5,",
+              "1,9,play,2026-01-01T10:00:00Z,2026-01-01T12:00:00Z,nan,")
     assert landed(capsys, log)[0] == 0
     rows = {row["video_id"]: row for row in rows_of("raw_events")}
     assert {video: row["watch_ms"] for video, row in rows.items()} == {2: 5000, 3: 1500, 4: None}
@@ -264,8 +268,8 @@ def test_integer_ids_stay_themselves(home, tmp_path, capsys):
 
 def test_string_ids_come_back_from_parquet_too(home, tmp_path, capsys):
     rows = [event(user_id=f"u{n % 3}", video_id=f"v{n}", event_id=f"e{n}") for n in range(6)]
-    log = parquet(tmp_path / "a.parquet", rows, user_id=pa.dictionary(pa.int32(), pa.string()), video_id=pa.large_string(),
-                  event_id=pa.string())
+    log = parquet(tmp_path / "a.parquet", rows, user_id=pa.dictionary(pa.int32(), pa.string()),
+                  video_id=pa.large_string(), event_id=pa.string())
     assert landed(capsys, log)[0] == 0
     kept = snapshot.read(lineage.landed(lineage.landings("ids")[0])).to_pylist()
     assert {(row["kind"], row["original_id"]): row["id"] for row in kept} == {
@@ -331,8 +335,7 @@ def test_a_log_of_plays_only_needs_no_types(home, tmp_path, capsys):
 
 
 def test_types_can_be_translated(home, tmp_path, capsys):
-    log = parquet(tmp_path / "a.parquet", [event(event_type="view"), event(event_type="heart"), event(event_type="play"),
-                                           event(event_type="boo")])
+    log = parquet(tmp_path / "a.parquet", [event(event_type=theirs) for theirs in ("view", "heart", "play", "boo")])
     assert landed(capsys, log, "--event-type", "impression=view", "like=heart")[0] == 0
     assert sorted(row["event_type"] for row in rows_of("raw_events")) == ["impression", "like", "play"]
     assert [row["reason"] for row in quarantine()] == ["unknown_event_type"]
