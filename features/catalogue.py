@@ -1,31 +1,51 @@
 """The catalogue as known at a date: every video that a catalogue row or an event told us of before it."""
 
+from collections.abc import Iterator
 from datetime import date
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
 
-from features.frames import read_frame
+from features.frames import buckets_of_part, parts_for
 from lake import dates, lineage, snapshot
 from lake.columns import TIMESTAMP
 from lake.dimensions import latest, original_ids, versions
 from lake.snapshot import Attempt
 from lake.tables import table
 
+_ARRIVAL = pa.schema([("video_id", pa.int64()), ("first_arrival", TIMESTAMP)])
+
 
 def write_catalogue(session: SparkSession, attempt: Attempt) -> list[dict]:
     """Write the catalogue of the attempt's date as one file."""
     as_of = attempt.plan.as_of
-    events = read_frame(session, "events", lineage.chunks("events", as_of))
-    known = events.where(F.unix_micros("arrived_at") < dates.midnight_us(as_of))
-    first = known.groupBy("video_id").agg(F.min("arrived_at").alias("first_arrival")).toArrow()
+    first = _first_arrivals(session, as_of)
     rows = catalogue_rows(latest("raw_videos", as_of), first, versions("raw_videos", as_of), as_of)
     rows = rows.append_column("original_id", pa.array(
         original_ids("video", rows["video_id"].to_numpy(), as_of), pa.string()))
     return [snapshot.write_part("catalogue", attempt.folder, rows, "part-00000")]
+
+
+def _first_arrivals(session: SparkSession, as_of: date) -> pa.Table:
+    """(video_id, first_arrival) of every event that arrived before as_of; one row per video and part."""
+    chunks = lineage.chunks("events", as_of)
+    parts = parts_for(sum(chunk.rows for chunk in chunks), session)
+
+    def produce(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for part in batch.column(0).to_pylist():
+                pieces = [snapshot.read(chunk, ["video_id", "arrived_at"], buckets_of_part(part, parts))
+                          for chunk in chunks]
+                rows = pa.concat_tables([_ARRIVAL.empty_table(), *(p.rename_columns(_ARRIVAL.names).cast(_ARRIVAL) for p in pieces)])
+                known = rows.filter(pa.array(rows["first_arrival"].cast(pa.int64()).to_numpy()
+                                             < dates.midnight_us(as_of)))
+                least = known.group_by("video_id").aggregate([("first_arrival", "min")])
+                yield from least.rename_columns(_ARRIVAL.names).cast(_ARRIVAL).to_batches()
+
+    return session.range(0, parts, 1, numPartitions=parts).mapInArrow(produce, from_arrow_schema(_ARRIVAL)).toArrow()
 
 
 def catalogue_rows(videos: pa.Table, first_events: pa.Table, all_versions: pa.Table, as_of: date) -> pa.Table:

@@ -2,73 +2,98 @@
 
 from datetime import date
 
-from pyspark.sql import DataFrame, SparkSession, Window
-from pyspark.sql import functions as F
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import SparkSession
 
-from features.frames import parts_for, read_frame, write_frame
-from lake import dates, lineage
+from features.frames import parts_for, shuffle_and_write
+from lake import dates, snapshot
 from lake.columns import EVENT
 from lake.snapshot import Attempt, Manifest
+from lake.tables import table
 
 _CONTENT = [column.name for column in EVENT if column.name not in ("event_id", "arrived_at")]
+_DEDUPLICATED = table("events").schema.append(pa.field("_conflicts", pa.int64()))
 
 
-def write_events(session: SparkSession, attempt: Attempt, entry: dict, earlier: list[Manifest]) -> tuple[list, dict]:
-    """Write the events of one landing without the rows that arrived before, in it or in earlier chunks.
+def write_events(session: SparkSession, attempt: Attempt, raw: Manifest, earlier: list[Manifest]) -> tuple[list, dict]:
+    """Write the events of one landing without the rows that arrived before, in it or in earlier landings.
 
     Rows with one event_id on one event day are the same event. Returns the files' accounts and the counts: `rows_in`,
     `duplicates`, `conflicts` (duplicates whose content differs from the row that won), and `by_day`: [event day,
     arrival day, impressions + plays] for every pair of days.
     """
-    raw = lineage.landed(entry)
-    ranked = _ranked(_with_earlier(session, raw, earlier)).cache()
-    own = ranked.where("_earlier = 0")
-    counts = own.agg(F.count(F.lit(1)).alias("rows_in"),
-                     F.count_if(F.expr("_rank > 1")).alias("duplicates"),
-                     F.count_if(F.expr("_rank > 1 and _conflict")).alias("conflicts")).first()
-    kept = own.where("_rank = 1")
-    parts = write_frame(kept, "events", attempt.folder, parts_for(raw.rows, session))
-    by_day = _by_day(kept)
-    ranked.unpersist()
+    touched = [manifest for manifest in earlier if _overlap(manifest, raw)]
+
+    def produce(buckets: list[int]) -> pa.Table:
+        before = [snapshot.read(manifest, buckets=buckets) for manifest in touched]
+        return deduplicate(snapshot.read(raw, buckets=buckets), pa.concat_tables([raw_schema.empty_table(), *before]))
+
+    raw_schema = table("raw_events").schema
+    parts = shuffle_and_write(session, produce, _DEDUPLICATED, parts_for(raw.rows, session), "events", attempt.folder,
+                              _finish)
     written = sum(part["rows"] for part in parts)
-    if counts["rows_in"] != raw.rows or written + counts["duplicates"] != raw.rows:
-        raise RuntimeError(f"events of landing {entry['start']}…{entry['end']}: {raw.rows} rows landed, but {written} "
-                           f"kept + {counts['duplicates']} duplicates; rows were lost or multiplied")
-    return parts, {**counts.asDict(), "by_day": by_day}
+    by_day: dict[tuple[str, str], int] = {}
+    for part in parts:
+        for event_day, arrival_day, count in part.pop("by_day"):
+            by_day[event_day, arrival_day] = by_day.get((event_day, arrival_day), 0) + count
+    return parts, {"rows_in": raw.rows, "duplicates": raw.rows - written,
+                   "conflicts": sum(part.pop("conflicts") for part in parts),
+                   "by_day": [[*days, count] for days, count in sorted(by_day.items())]}
 
 
-def _with_earlier(session: SparkSession, raw: Manifest, earlier: list[Manifest]) -> DataFrame:
-    """The landed rows, beside those earlier events whose event day the landing touches."""
-    event_day = F.to_date("event_time")
-    landed = read_frame(session, "raw_events", [raw]).withColumn("_day", event_day).withColumn("_earlier", F.lit(0))
-    bounds = raw.profile["columns"]["event_time"]
-    if not earlier or "min" not in bounds:
-        return landed
-    first, last = (dates.day_of_us(bounds[side]) for side in ("min", "max"))
-    touched = [m for m in earlier if _overlaps(m, dates.midnight_us(first), bounds["max"])]
-    days = landed.select("_day").distinct()
-    before = read_frame(session, "events", touched).withColumn("_day", event_day).where(
-        F.col("_day").between(F.lit(first), F.lit(last))).join(F.broadcast(days), "_day", "left_semi")
-    return landed.unionByName(before.withColumn("_earlier", F.lit(1)))
+def _overlap(earlier: Manifest, raw: Manifest) -> bool:
+    """Whether an earlier landing has events on days that the new one touches."""
+    old, new = (manifest.profile["columns"]["event_time"] for manifest in (earlier, raw))
+    return "min" in old and "min" in new and (old["min"] // dates.DAY_US <= new["max"] // dates.DAY_US
+                                              and new["min"] // dates.DAY_US <= old["max"] // dates.DAY_US)
 
 
-def _overlaps(manifest: Manifest, start_us: int, end_us: int) -> bool:
-    bounds = manifest.profile["columns"]["event_time"]
-    return "min" in bounds and bounds["min"] <= end_us + dates.DAY_US and bounds["max"] >= start_us
+def deduplicate(landed: pa.Table, before: pa.Table) -> pa.Table:
+    """The landed rows that are first arrivals, with `_conflicts`: how many dropped rows told it otherwise.
+
+    before: rows of earlier landings. Equal arrivals are ordered by their content, so file order never matters.
+    """
+    rows = pa.concat_tables([before, landed])
+    earlier = np.arange(rows.num_rows) < before.num_rows
+    event_day = rows["event_time"].cast(pa.int64()).to_numpy() // dates.DAY_US
+    keyed = rows.append_column("_day", pa.array(event_day)).append_column("_new", pa.array((~earlier).astype(np.int8)))
+    order = ["_day", "event_id", "_new", "arrived_at", *_CONTENT]
+    keyed = keyed.take(pc.sort_indices(keyed, [(name, "ascending") for name in order]))
+    first = np.ones(keyed.num_rows, bool)
+    day, event_id = keyed["_day"].to_numpy(), keyed["event_id"].to_numpy()
+    first[1:] = (day[1:] != day[:-1]) | (event_id[1:] != event_id[:-1])
+    winner = np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))
+    new = keyed["_new"].to_numpy() == 1
+    conflicts = np.zeros(len(first), np.int64)
+    np.add.at(conflicts, winner, new & _differs(keyed, winner))
+    kept = keyed.append_column("_conflicts", pa.array(conflicts)).filter(pa.array(first & new))
+    return kept.select(_DEDUPLICATED.names).cast(_DEDUPLICATED)
 
 
-def _ranked(frame: DataFrame) -> DataFrame:
-    """Rank 1 is the first arrival; equal arrivals are ordered by their content, so file order never matters."""
-    order = Window.partitionBy("_day", "event_id").orderBy(F.desc("_earlier"), "arrived_at", *_CONTENT)
-    content = F.struct(*_CONTENT)
-    return frame.withColumn("_rank", F.row_number().over(order)).withColumn(
-        "_conflict", ~content.eqNullSafe(F.first(content).over(order)))
+def _differs(rows: pa.Table, winner: np.ndarray) -> np.ndarray:
+    """bool[N]: whether a row's content differs from its winner's; two nulls are equal."""
+    differs = np.zeros(rows.num_rows, bool)
+    loser = np.flatnonzero(winner != np.arange(rows.num_rows))
+    if not len(loser):
+        return differs
+    mine, theirs = rows.take(pa.array(loser)), rows.take(pa.array(winner[loser]))
+    for name in _CONTENT:
+        equal = pc.equal(mine[name], theirs[name])
+        both_null = pc.and_(pc.is_null(mine[name]), pc.is_null(theirs[name]))
+        differs[loser] |= ~pc.or_kleene(both_null, pc.fill_null(equal, False)).to_numpy()
+    return differs
 
 
-def _by_day(kept: DataFrame) -> list[list]:
-    counted = kept.where("event_type in ('impression', 'play')").groupBy(
-        F.col("_day"), F.to_date("arrived_at").alias("arrival")).count().collect()
-    return sorted([row["_day"].isoformat(), row["arrival"].isoformat(), row["count"]] for row in counted)
+def _finish(rows: pa.Table) -> tuple[pa.Table, dict]:
+    """The rows to write, and the counts that labels and reports need."""
+    counted = rows.filter(pc.is_in(rows["event_type"], pa.array(["impression", "play"])))
+    days = np.stack([counted[name].cast(pa.int64()).to_numpy() // dates.DAY_US for name in ("event_time", "arrived_at")])
+    pairs, counts = np.unique(days, axis=1, return_counts=True)
+    by_day = [[*(dates.day_of_us(int(day) * dates.DAY_US).isoformat() for day in pair), int(count)]
+              for pair, count in zip(pairs.T, counts, strict=True)]
+    return rows.drop_columns("_conflicts"), {"conflicts": int(pc.sum(rows["_conflicts"]).as_py() or 0), "by_day": by_day}
 
 
 def label_start(manifests: list[Manifest], as_of: date, min_days: int, enough_rows: int) -> date:

@@ -1,71 +1,96 @@
-"""The point-in-time join of labels and feature views, in Spark.
+"""The point-in-time join of labels and feature views.
 
 A label at t sees, of each view, the row of its key in the newest snapshot with `available_at = as_of + publish_lag`
 strictly before t, the one that was live when the label happened. A key absent there has zeros, exactly as serving
 would see; never a row of an older snapshot. Every label comes out exactly once.
+
+Labels are taken by the date that was live for them, so that one day's snapshot at a time is in memory.
 """
 
 from datetime import date
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from features.frames import read_frame
 from features.views import EXAMPLE_VIEWS, FEATURES, FeatureView, view
-from lake import dates
+from lake import dates, snapshot
 from lake.snapshot import Manifest
 from lake.tables import table
 
-def _live_as_of(time: Column, publish_lag_us: int) -> Column:
-    """The newest midnight whose snapshot was live strictly before `time`: as_of + lag < t."""
-    number = F.floor((F.unix_micros(time) - F.lit(publish_lag_us + 1)) / F.lit(dates.DAY_US))
-    return F.date_add(F.lit(date(1970, 1, 1)), number.cast("int"))
+
+def live_days(times_us: np.ndarray, publish_lag_us: int) -> np.ndarray:
+    """int64[N]: for each instant the as_of day (days since 1970) that was live: the newest with as_of + lag < t."""
+    return (times_us - publish_lag_us - 1) // dates.DAY_US
 
 
-def join_examples(session: SparkSession, labels: Manifest, snapshots: list[Manifest]) -> DataFrame:
-    """Labels with the features of every view in EXAMPLE_VIEWS; as many rows as labels, each key once.
+def days_live_at(times_us: np.ndarray) -> list[str]:
+    """The distinct as_of dates that a label at any of these instants (int64[N]) sees in any view, ISO, ascending."""
+    live = [live_days(times_us, view(name).publish_lag_us) for name in EXAMPLE_VIEWS]
+    return [dates.day_of_us(int(day) * dates.DAY_US).isoformat() for day in np.unique(np.concatenate(live))]
 
-    snapshots: the feature snapshots of every date that was live at a label.
-    """
-    features = _dated(session, snapshots)
-    joined = read_frame(session, "labels", [labels])
+
+def write_examples(labels: Manifest, snapshots: dict[date, Manifest], folder: str, part: int,
+                   buckets: list[int]) -> list[dict]:
+    """Write the training examples of some buckets' labels. snapshots: by as_of, every date that was live at a label."""
+    rows = join_snapshots(snapshot.read(labels, buckets=buckets),
+                          {day: lambda m=manifest: snapshot.read(m) for day, manifest in snapshots.items()})
+    return [snapshot.write_part("training_examples", folder, rows, f"part-{part:05d}")]
+
+
+def join_snapshots(labels: pa.Table, snapshots: dict) -> pa.Table:
+    """Label rows with the features of EXAMPLE_VIEWS, in the order given. snapshots: as_of → function that reads it."""
+    times = labels["event_time"].cast(pa.int64()).to_numpy()
+    found = {name: np.zeros((labels.num_rows, len(FEATURES)), np.int64) for name in EXAMPLE_VIEWS}
+    live = {name: live_days(times, view(name).publish_lag_us) for name in EXAMPLE_VIEWS}
+    for day in np.unique(np.concatenate(list(live.values()))):
+        features = snapshots[dates.day_of_us(int(day) * dates.DAY_US)]()
+        for name in EXAMPLE_VIEWS:
+            rows = np.flatnonzero(live[name] == day)
+            found[name][rows] = _look_up(labels.take(pa.array(rows)), features, view(name))
     for name in EXAMPLE_VIEWS:
-        joined = _join_view(joined, features.where(F.col("view") == name), view(name))
-    return joined.select(*table("training_examples").schema.names)
+        for column, feature in enumerate(FEATURES):
+            labels = labels.append_column(f"{name}_{feature}", pa.array(found[name][:, column]))
+    return labels.select(table("training_examples").schema.names)
 
 
-def _dated(session: SparkSession, snapshots: list[Manifest]) -> DataFrame:
-    features = read_frame(session, "feature_snapshots", snapshots)
-    if not snapshots:
-        return features.withColumn("_as_of", F.lit(None).cast("date"))
-    path = F.regexp_extract("_metadata.file_path", r"/as_of=(\d{4}-\d{2}-\d{2})/", 1)
-    return features.withColumn("_as_of", F.to_date(path))
+def _look_up(labels: pa.Table, features: pa.Table, declared: FeatureView) -> np.ndarray:
+    """int64[labels, FEATURES]: the features of each label's key in one snapshot; zeros for an absent or null key."""
+    features = features.filter(pc.equal(features["view"], declared.name))
+    values = np.stack([features[name].to_numpy() for name in FEATURES], axis=1)
+    owner, entity, attribute = _keys(labels, declared)
+    row = _rows_of(entity, attribute, features["entity_id"], features["attribute"])
+    summed = np.zeros((labels.num_rows, len(FEATURES)), np.int64)
+    np.add.at(summed, owner[row >= 0], values[row[row >= 0]])
+    return summed
 
 
-def _join_view(labels: DataFrame, features: DataFrame, declared: FeatureView) -> DataFrame:
-    prefixed = features.select(F.col("_as_of"), F.col("entity_id").alias("_entity"), F.col("attribute").alias("_attribute"),
-                               *(F.col(name).alias(f"{declared.name}_{name}") for name in FEATURES))
-    names = [f"{declared.name}_{name}" for name in FEATURES]
-    live = _live_as_of(F.col("event_time"), declared.publish_lag_us)
-    if declared.attribute:
-        return _join_lists(labels, prefixed, declared, live, names)
-    found = labels.withColumn("_live", live).join(
-        prefixed, (F.col("_live") == F.col("_as_of")) & (F.col(declared.entity) == F.col("_entity")), "left")
-    return _zeros(found.drop("_live", "_as_of", "_entity", "_attribute"), names)
+def _keys(labels: pa.Table, declared: FeatureView) -> tuple[np.ndarray, pa.Array, pa.Array]:
+    """Per key looked up: the label row it belongs to, the entity and the attribute. Labels with a null key have none;
+    a list attribute gives one key per distinct value."""
+    entity = labels[declared.entity].combine_chunks()
+    owner = np.arange(labels.num_rows)
+    if not declared.attribute:
+        chosen = pc.is_valid(entity).to_numpy(zero_copy_only=False)
+        return owner[chosen], entity.filter(pa.array(chosen)), pa.array([""] * int(chosen.sum()), pa.string())
+    lists = labels[declared.attribute].combine_chunks()
+    pairs = pa.table({"owner": pc.list_parent_indices(lists).cast(pa.int64()), "value": pc.list_flatten(lists)})
+    pairs = pairs.filter(pc.is_valid(pairs["value"])).group_by(["owner", "value"]).aggregate([])
+    owner = pairs["owner"].to_numpy()
+    return owner, entity.take(pa.array(owner)), pairs["value"].combine_chunks()
 
 
-def _join_lists(labels: DataFrame, prefixed: DataFrame, declared: FeatureView, live: Column,
-                names: list[str]) -> DataFrame:
-    """A list attribute (a video's categories): the sums over its values, each value looked up in the live snapshot."""
-    key = list(table("labels").key)
-    values = labels.select(*key, F.explode(F.array_distinct(declared.attribute)).alias("_value"), live.alias("_live"))
-    if declared.entity not in key:
-        raise ValueError(f"view {declared.name}: its entity {declared.entity} must be part of the label key {key}")
-    found = values.join(prefixed, (F.col("_live") == F.col("_as_of")) & (F.col(declared.entity) == F.col("_entity"))
-                        & (F.col("_value") == F.col("_attribute")))
-    summed = found.groupBy(*key).agg(*(F.sum(name).alias(name) for name in names))
-    return _zeros(labels.join(summed, key, "left"), names)
-
-
-def _zeros(frame: DataFrame, names: list[str]) -> DataFrame:
-    return frame.fillna(0, subset=names)
+def _rows_of(entity: pa.Array, attribute: pa.Array, entities: pa.ChunkedArray,
+             attributes: pa.ChunkedArray) -> np.ndarray:
+    """int64: for each (entity, attribute) the row of the features that has it, or -1. Feature keys are unique."""
+    names, codes = np.unique(np.asarray(attributes.to_pylist() + attribute.to_pylist(), object), return_inverse=True)
+    known_code, asked_code = codes[:len(attributes)], codes[len(attributes):]
+    known_id, asked_id = entities.to_numpy(), entity.to_numpy()
+    if not len(known_id):
+        return np.full(len(asked_id), -1)
+    order = np.lexsort((known_code, known_id))
+    ids, id_codes = np.unique(np.concatenate([known_id, asked_id]), return_inverse=True)
+    known = id_codes[:len(known_id)] * len(names) + known_code
+    asked = id_codes[len(known_id):] * len(names) + asked_code
+    place = np.minimum(np.searchsorted(known[order], asked), len(known) - 1)
+    return np.where(known[order][place] == asked, order[place], -1)

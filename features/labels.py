@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.views import VIEWS
+from features.join import days_live_at
 from lake import dates, snapshot
 from lake.columns import EVENT
 from lake.dimensions import last_before, versions
@@ -33,14 +33,8 @@ def write_labels(chunks: list[Manifest], as_of: date, start: date, attribution_h
     times = rows["event_time"].cast(pa.int64()).to_numpy()
     matured = (times >= dates.midnight_us(start)) & (times + window <= dates.midnight_us(as_of))
     rows = with_video_facts(rows.filter(pa.array(matured)), versions("raw_videos", as_of))
-    live = {day.isoformat() for view in VIEWS for day in live_days(times[matured], view.publish_lag_us)}
-    return [snapshot.write_part("labels", folder, rows, f"part-{part:05d}") | {"snapshot_days": sorted(live)}]
-
-
-def live_days(times_us: np.ndarray, publish_lag_us: int) -> list[date]:
-    """The distinct as_of dates whose snapshots were live at some instants (int64[N]): as_of + lag < t, the newest."""
-    numbers = np.unique((times_us - publish_lag_us - 1) // dates.DAY_US)
-    return [dates.day_of_us(int(number) * dates.DAY_US) for number in numbers]
+    part_file = snapshot.write_part("labels", folder, rows, f"part-{part:05d}")
+    return [part_file | {"snapshot_days": days_live_at(times[matured])}]
 
 
 def _read(chunk: Manifest, buckets: list[int], first_us: int) -> pa.Table:

@@ -3,21 +3,17 @@
 The day grain is exact for windows that end at midnight; two days on every tile keep both clocks.
 """
 
-from collections.abc import Iterator
 from datetime import date
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_schema
 
-from features.frames import parts_for, write_frame
+from features.frames import parts_for, shuffle_and_write
 from features.views import MEASURES, VIEWS, FeatureView
 from lake import dates, snapshot
 from lake.dimensions import last_before, versions
-from lake.hashing import BUCKETS
 from lake.snapshot import Attempt, Manifest
 from lake.tables import table
 
@@ -27,19 +23,12 @@ _KEY = list(table("tiles").key)
 def write_tiles(session: SparkSession, attempt: Attempt, events: Manifest) -> list[dict]:
     """Write the tiles of one chunk of events; creators and categories are those known on the evening of arrival."""
     as_of = attempt.plan.as_of
-    parts = parts_for(events.rows, session)
 
-    def partial(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        known = versions("raw_videos", as_of)
-        for batch in batches:
-            for part in batch.column(0).to_pylist():
-                rows = snapshot.read(events, buckets=range(part, BUCKETS, parts))
-                yield from partial_tiles(rows, known).to_batches()
+    def produce(buckets: list[int]) -> pa.Table:
+        return partial_tiles(snapshot.read(events, buckets=buckets), versions("raw_videos", as_of))
 
-    schema = from_arrow_schema(table("tiles").schema)
-    tiles = session.range(0, parts, 1, numPartitions=parts).mapInArrow(partial, schema)
-    summed = tiles.groupBy(*_KEY).agg(*(F.sum(measure).alias(measure) for measure in MEASURES))
-    return write_frame(summed, "tiles", attempt.folder, parts)
+    return shuffle_and_write(session, produce, table("tiles").schema, parts_for(events.rows, session), "tiles",
+                             attempt.folder, lambda rows: (_summed(rows), {}))
 
 
 def partial_tiles(events: pa.Table, known_videos: pa.Table) -> pa.Table:

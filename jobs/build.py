@@ -59,13 +59,15 @@ def build_events(as_ofs: list[date]) -> None:
     lineage.require_sealed(last)
     earlier: list[Manifest] = []
     for plan, entry in zip(lineage.chunk_plans("events", last), lineage.landings("raw_events", last), strict=True):
-        earlier.append(commit(plan, lambda attempt, entry=entry: _write_events(attempt, entry, list(earlier))))
+        raw = lineage.landed(entry)
+        commit(plan, lambda attempt, raw=raw: _write_events(attempt, raw, earlier))
+        earlier.append(raw)
 
 
-def _write_events(attempt: Attempt, entry: dict, earlier: list[Manifest]) -> tuple[list[dict], dict]:
+def _write_events(attempt: Attempt, raw: Manifest, earlier: list[Manifest]) -> tuple[list[dict], dict]:
     from features.events import write_events
 
-    return write_events(_session(), attempt, entry, earlier)
+    return write_events(_session(), attempt, raw, earlier)
 
 
 def build_tiles(as_ofs: list[date]) -> None:
@@ -95,13 +97,24 @@ def build_feature_snapshots(as_ofs: list[date]) -> None:
         missing, folders = [plan.as_of for plan in plans], [attempt.folder for attempt in attempts]
         accounts = per_bucket(_session(), lambda part, buckets: write_snapshots(chunks, missing, folders, part, buckets),
                               _parts(chunks))
-        for n, attempt in enumerate(attempts):
-            _finish(attempt, accounts[n::len(attempts)], {}, started)
+        _finish_range(attempts, accounts, started)
     except BaseException:
         for attempt in attempts:
             if not snapshot.find(attempt.plan):
                 snapshot.abandon(attempt)
         raise
+
+
+def _finish_range(attempts: list[Attempt], accounts: list[dict], started: float) -> None:
+    """Judge all dates as one profile, then commit each: nulls, duplicate keys and negative sums of any date are those
+    of the whole, and a range of hundreds of dates costs one verdict."""
+    profile = snapshot.total_profile("feature_snapshots", accounts)
+    checks = gate.judge(attempts[-1].plan, profile)
+    seconds = round(time.monotonic() - started, 3)
+    for n, attempt in enumerate(attempts):
+        snapshot.commit(attempt, accounts[n::len(attempts)], checks, recorded={"seconds": seconds / len(attempts)})
+    dated = f"{attempts[0].plan.as_of}" + (f" … {attempts[-1].plan.as_of}" if len(attempts) > 1 else "")
+    say(f"feature_snapshots {dated}: {profile['rows']:,} rows in {len(attempts)} snapshots, {seconds:.1f} s")
 
 
 def build_catalogue(as_ofs: list[date]) -> None:
@@ -178,13 +191,14 @@ def build_training_examples(as_ofs: list[date]) -> None:
 
 
 def _write_training_examples(attempt: Attempt) -> tuple[list[dict], dict]:
-    from features.frames import parts_for, write_frame
-    from features.join import join_examples
+    from features.frames import per_bucket
+    from features.join import write_examples
 
-    labels = lineage.resolve("labels", attempt.plan.as_of)
+    labels, folder = lineage.resolve("labels", attempt.plan.as_of), attempt.folder
     days = [dates.parse_date(day) for day in labels.extra["snapshot_days"]]
-    frame = join_examples(_session(), labels, [lineage.resolve("feature_snapshots", day) for day in days])
-    parts = write_frame(frame, "training_examples", attempt.folder, parts_for(labels.rows, _session()))
+    live = {day: lineage.resolve("feature_snapshots", day) for day in days}
+    parts = per_bucket(_session(), lambda part, buckets: write_examples(labels, live, folder, part, buckets),
+                       _parts([labels]))
     written = sum(part["rows"] for part in parts)
     if written != labels.rows:
         raise RuntimeError(f"training_examples {attempt.plan.as_of}: {labels.rows} labels became {written} rows")

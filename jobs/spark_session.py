@@ -6,12 +6,15 @@ from functools import cache
 
 from pyspark.sql import SparkSession
 
+# Rows are computed as Arrow in Python workers; the JVM only schedules and shuffles, and lives for seconds. Compiling
+# for long runs would cost it more than the work itself.
 _SETTINGS = {
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
     "spark.sql.session.timeZone": "UTC",
-    "spark.sql.shuffle.partitions": "8",  # AQE splits what is large
     "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
-    "spark.sql.parquet.filterPushdown": "true",
-    "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",

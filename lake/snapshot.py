@@ -107,13 +107,12 @@ def load(name: str, as_of: date, identity: str) -> Manifest:
     return _parse(path)
 
 
-def committed(name: str) -> list[tuple[date, str]]:
-    """(as_of, identity) of every snapshot of a table, for reports and clean-up; no job computes from it."""
-    found = []
-    for entry in storage.names(storage.join("lake", name)):
-        as_of = date.fromisoformat(entry.removeprefix("as_of="))
-        found += [(as_of, file[:-5]) for file in storage.names(_folder(name, as_of)) if file.endswith(".json")]
-    return found
+def committed(name: str, start: date = date.min, end: date = date.max) -> list[tuple[date, str]]:
+    """(as_of, identity) of every snapshot of a table with as_of in [start, end), for reports, comparisons with earlier
+    nights and clean-up; no job computes rows from it."""
+    dated = [date.fromisoformat(entry.removeprefix("as_of=")) for entry in storage.names(storage.join("lake", name))]
+    return [(as_of, file[:-5]) for as_of in dated if start <= as_of < end
+            for file in storage.names(_folder(name, as_of)) if file.endswith(".json")]
 
 
 def _parse(path: str) -> Manifest:

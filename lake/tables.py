@@ -75,7 +75,7 @@ _LABEL = (
 )
 
 TABLES = (
-    Table("raw_events", 1, tuple(c.name for c in EVENT), "user_id", (), EVENT,
+    Table("raw_events", 1, tuple(c.name for c in EVENT), "event_id", (), EVENT,
           "landed rows of the log, one snapshot per landing, sealed by arrival day", unique=False),
     Table("raw_videos", 1, ("video_id", "arrived_at"), "video_id", (), VIDEO,
           "landed versions of catalogue rows"),

@@ -77,12 +77,11 @@ def compared(plan: Plan, profile: dict) -> tuple[dict[str, float], bool]:
 def _trailing(plan: Plan) -> list[tuple[float, dict[str, float]]]:
     """Rows (a day, for chunks) and metrics of the committed snapshots like this one, as of [as_of - 28 d, as_of)."""
     found = []
-    for as_of, identity in snapshot.committed(plan.table):
-        if plan.as_of - timedelta(days=TRAILING_DAYS) <= as_of < plan.as_of:
-            manifest = snapshot.load(plan.table, as_of, identity)
-            if _alike(plan, manifest.version, manifest.parameters):
-                rows = manifest.rows / _days(as_of, manifest.parameters)
-                found.append((rows, profile_metrics(manifest.profile)))
+    for as_of, identity in snapshot.committed(plan.table, plan.as_of - timedelta(days=TRAILING_DAYS), plan.as_of):
+        manifest = snapshot.load(plan.table, as_of, identity)
+        if _alike(plan, manifest.version, manifest.parameters):
+            rows = manifest.rows / _days(as_of, manifest.parameters)
+            found.append((rows, profile_metrics(manifest.profile)))
     return found
 
 
