@@ -69,12 +69,16 @@ class Manifest:
     def folder(self) -> str:
         return _folder(self.table, self.as_of)
 
-    def path(self, name: str) -> str:
-        """Absolute path of the file whose name ends so. KeyError when there is none."""
+    def file(self, name: str) -> dict:
+        """What the manifest says of the file whose name ends so. KeyError when there is none."""
         for file in self.files:
             if posixpath.basename(file["path"]) == name:
-                return posixpath.join(self.folder, file["path"])
+                return file
         raise KeyError(f"{self.table} as of {self.as_of} has no file {name!r}")
+
+    def path(self, name: str) -> str:
+        """Absolute path of the file whose name ends so. KeyError when there is none."""
+        return posixpath.join(self.folder, self.file(name)["path"])
 
 
 @dataclass(frozen=True)
@@ -251,15 +255,16 @@ def _clean(plan: Plan, kept: Manifest) -> None:
 
 def paths(manifest: Manifest) -> list[str]:
     """Absolute paths of the data files, after checking that each is there with its size. Damaged names the file."""
-    found = []
-    for file in manifest.files:
-        path = f"{manifest.folder}/{file['path']}"
-        actual = storage.size(path)
-        if actual != file["size"]:
-            found_bytes = "missing" if actual is None else f"{actual} bytes"
-            raise Damaged(f"{path}: {found_bytes}, its manifest says {file['size']} bytes")
-        found.append(path)
-    return found
+    return [_whole(manifest, file) for file in manifest.files]
+
+
+def _whole(manifest: Manifest, file: dict) -> str:
+    path = f"{manifest.folder}/{file['path']}"
+    actual = storage.size(path)
+    if actual != file["size"]:
+        found = "missing" if actual is None else f"{actual} bytes"
+        raise Damaged(f"{path}: {found}, its manifest says {file['size']} bytes")
+    return path
 
 
 def read(manifest: Manifest, columns: list[str] | None = None, buckets: Iterable[int] | None = None) -> pa.Table:
@@ -286,10 +291,9 @@ def read(manifest: Manifest, columns: list[str] | None = None, buckets: Iterable
 
 def read_verified(manifest: Manifest, name: str) -> bytes:
     """The bytes of one file of a snapshot, sha256 checked before anything parses them."""
-    path = manifest.path(name)
+    path = _whole(manifest, manifest.file(name))
     content = storage.read_bytes(path)
-    expected = next(file["sha256"] for file in manifest.files if posixpath.basename(file["path"]) == name)
-    if sha256_of(content) != expected:
+    if sha256_of(content) != manifest.file(name)["sha256"]:
         raise Damaged(f"{path}: sha256 differs from its manifest; `python -m jobs.rollback` returns to a whole release")
     return content
 
