@@ -7,6 +7,7 @@ changed, and there is no pointer that could be torn or moved back.
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from lake import storage
 from lake.hashing import canonical_json
@@ -27,13 +28,19 @@ def numbers(name: str) -> list[int]:
 def read(name: str, number: int) -> dict:
     """One entry. ValueError when the file isn't a JSON object, naming it."""
     path = _path(name, number)
+    return {**_parse(path, storage.stamp(path)), "number": number}
+
+
+@lru_cache(maxsize=10_000)
+def _parse(path: str, stamp: tuple[int, int] | None) -> dict:
+    """Entries never change, so a process parses each once; the stamp notices a damaged one."""
     try:
         entry = json.loads(storage.read_bytes(path))
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}; it was damaged after it was written") from error
     if not isinstance(entry, dict):
         raise ValueError(f"{path} holds no JSON object; it was damaged after it was written")
-    return {**entry, "number": number}
+    return entry
 
 
 def entries(name: str) -> list[dict]:

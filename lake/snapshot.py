@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,9 @@ from lake import storage
 from lake.hashing import bucket_of, canonical_json, digest, rows_hash, sha256_of
 from lake.profile import key_duplicates, merge_profiles, profile_rows
 from lake.tables import Table, table
+
+
+ROWS_WORTH_A_GROUP = 20_000
 
 
 class Damaged(Exception):
@@ -120,6 +124,12 @@ def committed(name: str, start: date = date.min, end: date = date.max) -> list[t
 
 
 def _parse(path: str) -> Manifest:
+    return _parse_stamped(path, storage.stamp(path))
+
+
+@lru_cache(maxsize=10_000)
+def _parse_stamped(path: str, stamp: tuple[int, int] | None) -> Manifest:
+    """Manifests never change, so a process parses each once; the stamp notices a damaged one."""
     try:
         content = json.loads(storage.read_bytes(path))
         return Manifest(**{**content, "as_of": date.fromisoformat(content["as_of"])})
@@ -135,27 +145,30 @@ def begin(plan: Plan) -> Attempt:
 
 
 def write_part(name: str, folder: str, rows: pa.Table, part: str) -> dict:
-    """Write rows of whole buckets as one Parquet file: a row group per bucket, ordered by key, pages checksummed.
+    """Write rows of whole buckets as one Parquet file: bucket after bucket, each ordered by key, pages checksummed. A
+    row group holds one bucket, or as many small ones in a row as make `ROWS_WORTH_A_GROUP`.
 
-    Returns a JSON-able account of the file: path, size, sha256, rows, a content hash per bucket, and the profile that
-    validation judges. Runs in a Spark worker as well as in the driver; rows may come in any order and chunking.
+    Returns a JSON-able account of the file: path, size, sha256, rows, the buckets of each row group, a content hash per
+    bucket, and the profile that validation judges. Runs in a Spark worker as well as in the driver; rows may come in any order and chunking.
     """
     declared = table(name)
     rows = rows.select(declared.schema.names).cast(declared.schema)
     path = f"{folder}/{part}.parquet"
     buckets: dict[str, str] = {}
+    groups: list[list[int]] = []
     profile = profile_rows(declared, rows)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, declared.schema, compression="zstd", write_page_checksum=True,
                           use_dictionary=_texts(declared)) as writer:
-        for bucket, group in _by_bucket(declared, rows):
-            writer.write_table(group, row_group_size=max(group.num_rows, 1))
-            buckets[str(bucket)] = rows_hash(group)
-            profile["duplicate_keys"] += key_duplicates(declared, group)
+        for group in _row_groups(declared, rows):
+            writer.write_table(pa.concat_tables(group.values()), row_group_size=max(rows.num_rows, 1))
+            groups.append(list(group))
+            buckets |= {str(bucket): rows_hash(bucket_rows) for bucket, bucket_rows in group.items()}
+            profile["duplicate_keys"] += sum(key_duplicates(declared, bucket_rows) for bucket_rows in group.values())
     content = sink.getvalue().to_pybytes()
     storage.write_bytes(path, content)
     return {"path": _relative(path), "size": len(content), "sha256": sha256_of(content), "rows": rows.num_rows,
-            "buckets": buckets, "profile": profile}
+            "row_groups": groups, "buckets": buckets, "profile": profile}
 
 
 def _texts(declared: Table) -> list[str]:
@@ -173,6 +186,17 @@ def write_file(attempt: Attempt, name: str, content: bytes) -> dict:
 
 def _relative(path: str) -> str:
     return "/".join(path.split("/")[-2:])
+
+
+def _row_groups(declared: Table, rows: pa.Table) -> Iterable[dict[int, pa.Table]]:
+    group: dict[int, pa.Table] = {}
+    for bucket, bucket_rows in _by_bucket(declared, rows):
+        group[bucket] = bucket_rows
+        if sum(held.num_rows for held in group.values()) >= ROWS_WORTH_A_GROUP:
+            yield group
+            group = {}
+    if group:
+        yield group
 
 
 def _by_bucket(declared: Table, rows: pa.Table) -> Iterable[tuple[int, pa.Table]]:
@@ -236,7 +260,7 @@ def commit(attempt: Attempt, parts: list[dict], checks: list[dict], extra: dict 
 
 def _file_entry(part: dict) -> dict:
     entry = {key: part[key] for key in ("path", "size", "sha256", "rows")}
-    return entry | {"buckets": [int(bucket) for bucket in part["buckets"]]} if "buckets" in part else entry
+    return entry | {"row_groups": part["row_groups"]} if "row_groups" in part else entry
 
 
 def abandon(attempt: Attempt) -> None:
@@ -270,23 +294,33 @@ def _whole(manifest: Manifest, file: dict) -> str:
 def read(manifest: Manifest, columns: list[str] | None = None, buckets: Iterable[int] | None = None) -> pa.Table:
     """Rows in key order within each bucket, with page checksums verified. Damaged names the file that fails.
 
-    columns: all when None. buckets: only the row groups of these buckets, all when None.
+    columns: all when None. buckets: only the rows of these buckets, all when None.
     """
     schema = table(manifest.table).schema
     wanted = schema.names if columns is None else columns
-    chosen = None if buckets is None else set(buckets)
     pieces = [pa.schema([schema.field(name) for name in wanted]).empty_table()]
-    for path, file in zip(paths(manifest), manifest.files, strict=True):
-        groups = [n for n, bucket in enumerate(file["buckets"]) if chosen is None or bucket in chosen]
-        if not groups:
-            continue
-        store, inner = storage.filesystem(path)
+    for file in manifest.files:
+        path = _whole(manifest, file)
         try:
-            with pq.ParquetFile(inner, filesystem=store, page_checksum_verification=True) as stored:
-                pieces.append(stored.read_row_groups(groups, columns=wanted).select(wanted).cast(pieces[0].schema))
+            pieces.append(_read_file(table(manifest.table), path, file["row_groups"], wanted, buckets))
         except (OSError, pa.ArrowException) as error:
             raise Damaged(f"{path}: {error}") from error
     return pa.concat_tables(pieces)
+
+
+def _read_file(declared: Table, path: str, row_groups: list[list[int]], wanted: list[str],
+               buckets: Iterable[int] | None) -> pa.Table:
+    held = {bucket for group in row_groups for bucket in group}
+    chosen = held if buckets is None else held & set(buckets)
+    numbers = [n for n, group in enumerate(row_groups) if chosen & set(group)]
+    partial = any(set(row_groups[n]) - chosen for n in numbers)
+    columns = list(dict.fromkeys([*wanted, declared.bucket_by])) if partial else wanted
+    store, inner = storage.filesystem(path)
+    with pq.ParquetFile(inner, filesystem=store, page_checksum_verification=True) as stored:
+        rows = stored.read_row_groups(numbers, columns=columns, use_threads=len(numbers) > 1)
+    if partial:
+        rows = rows.filter(pa.array(np.isin(bucket_of(rows[declared.bucket_by].to_numpy()), list(chosen))))
+    return rows.select(wanted).cast(pa.schema([declared.schema.field(name) for name in wanted]))
 
 
 def read_verified(manifest: Manifest, name: str) -> bytes:

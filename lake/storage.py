@@ -50,6 +50,13 @@ def size(path: str) -> int | None:
     return info.size if info.type == fs.FileType.File else None
 
 
+def stamp(path: str) -> tuple[int, int] | None:
+    """(size, modification time in ns) of a file, by which a process may keep what it parsed; None where there is none."""
+    store, inner = filesystem(path)
+    info = store.get_file_info(inner)
+    return (info.size, info.mtime_ns or 0) if info.type == fs.FileType.File else None
+
+
 def names(folder: str) -> list[str]:
     """Sorted names in a folder; empty when the folder does not exist."""
     store, inner = filesystem(folder)
