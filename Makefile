@@ -59,7 +59,7 @@ ui: setup ## Airflow and MLflow on 127.0.0.1 (prints addresses and Airflow's pas
 .PHONY: train
 train: need-as-of setup ## AS_OF=2026-02-02: train and judge a model, without Airflow
 	$(PY) -m jobs.wait --as-of "$$AS_OF" --timeout "$$WAIT"
-	$(PY) -m jobs.build events tiles feature_snapshots catalogue histories popularity labels training_examples --as-of "$$AS_OF"
+	$(PY) -m jobs.training_tables --as-of "$$AS_OF"
 	$(PY) -m jobs.train --as-of "$$AS_OF"
 
 .PHONY: night

@@ -46,7 +46,7 @@ with DAG(
     wait = Command(
         task_id="wait", command=f"jobs.wait {DAY} --timeout {6 * HOURS * 60}", minutes=6 * HOURS + 10, retries=0
     )
-    build = Command(task_id="build", command=f"jobs.build {' '.join(TABLES)} {DAY}", writes=TABLES, minutes=3 * HOURS)
+    build = Command(task_id="build", command=f"jobs.training_tables {DAY}", writes=TABLES, minutes=3 * HOURS)
     train = Command(task_id="train", command=f"jobs.train {DAY}", writes=("model",), minutes=4 * HOURS)
 
     wait >> build >> train

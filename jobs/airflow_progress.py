@@ -12,6 +12,8 @@ from jobs.local_airflow import Airflow
 ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
 PROGRESS = re.compile(r"(?:land )?(?P<name>\w+)(?: (?:until )?\d{4}-\d{2}-\d{2})?: (?P<rows>[\d,]+ rows)?(?P<more>.*)")
 
+QUARANTINED = re.compile(r"([\d,]+) quarantined")
+
 
 def show(name: str, seconds: float, told: str) -> str:
     return f"  {name:<16}{seconds:6.1f} s   {told}"
@@ -22,9 +24,10 @@ def row_counts(lines: Iterable[str]) -> str:
     told: dict[str, list[str]] = {}
     for line in lines:
         if found := PROGRESS.fullmatch(line):
-            told.setdefault(found["name"], []).append(
-                f"{found['name']} {found['rows']}" if found["rows"] else found["more"]
-            )
+            said = f"{found['name']} {found['rows']}" if found["rows"] else found["more"]
+            if refused := QUARANTINED.search(found["more"]):
+                said += f" ({refused[1]} to quarantine)"
+            told.setdefault(found["name"], []).append(said)
     return " · ".join(said[-1] + (f" (last of {len(said)})" if len(said) > 1 else "") for said in told.values())
 
 
@@ -39,7 +42,7 @@ def follow(airflow: Airflow, dag: str, run_id: str) -> None:
             return
         if state == "failed":
             raise SystemExit(_cause(airflow, dag, run_id))
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 def _tell(airflow: Airflow, dag: str, run_id: str, task: dict[str, Any], told: set[tuple[str, int]]) -> None:
