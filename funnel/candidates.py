@@ -14,7 +14,7 @@ from funnel.retrieval import Retrieval, nearness
 # The best source of a candidate is the first of these that found it.
 SOURCES = ("retrieval", "co_watched", "followed", "creator", "fresh", "popular", "explore", "catalogue")
 SOURCE = {name: code for code, name in enumerate(SOURCES)}
-RECENT_PLAYS = 15
+RECENT_PLAYS = 50
 _SIZED = ("retrieval", "co_watched", "followed", "creator", "fresh", "popular")
 
 
@@ -40,9 +40,9 @@ class CandidateRules:
     """How many candidates each source may bring per user. at_least: topped up from popularity, then the catalogue."""
 
     retrieval: int = 200
-    co_watched: int = 40
+    co_watched: int = 60
     followed: int = 20
-    creator: int = 15
+    creator: int = 25
     fresh: int = 15
     popular: int = 40
     explore: int = 8

@@ -18,7 +18,7 @@ class NeighbourRules:
 
     keep: int = 50
     last_plays: int = 100
-    shrink: float = 5.0
+    shrink: float = 10.0
     follow_within: int = 3
     creator_keep: int = 10
 

@@ -11,7 +11,7 @@ from funnel.night import Night, Users
 from funnel.users import index_in
 
 LENGTH = 50
-FADE_PER_PLAY = 0.95
+FADE_PER_PLAY = 0.98
 LIKED_WEIGHT = 1.5
 
 

@@ -6,7 +6,7 @@ batches whose size depends on the catalogue alone, so lists are the same whateve
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +26,8 @@ from publishing.baseline import baseline_rows
 NEIGHBOUR_PLAYS = 5_000_000
 USERS_AT_ONCE = 20_000
 BATCH_CELLS = 1 << 25
-BATCH_USERS = (32, 512)
+BATCH_CANDIDATES = 1 << 17
+BATCH_USERS = (16, 512)
 _KEPT: dict[tuple, "Loaded"] = {}
 
 
@@ -87,7 +88,7 @@ def write_lists(task: Task, shared: Neighbours | None, part: int, buckets: list[
     written, users, short = [table("recommendations").schema.empty_table()], 0, 0
     for group in together(task.tables, buckets):
         people = load_users(task.tables.as_of, group, task.active_days, task.tables)
-        for batch in batches(people, loaded(task).night.size):
+        for batch in batches(people, loaded(task).night.size, rows_for(task.k)):
             rows = list_rows(task, shared, batch)
             lengths = np.bincount(np.searchsorted(batch.user_ids, rows["user_id"].to_numpy()), minlength=batch.size)
             users, short = users + batch.size, short + int((lengths < task.k).sum())
@@ -96,9 +97,11 @@ def write_lists(task: Task, shared: Neighbours | None, part: int, buckets: list[
     return [account | {"users": users, "short_users": short}]
 
 
-def batches(users: Users, videos: int) -> Iterator[Users]:
-    """Users of one bucket at a time in order of id, at most so many that users × videos stays bounded."""
-    size = int(np.clip(BATCH_CELLS // max(videos, 1), *BATCH_USERS))
+def batches(users: Users, videos: int, length: int) -> Iterator[Users]:
+    """Users of one bucket at a time in order of id, so many that neither users × videos nor their candidates for lists
+    of `length` rows grow with the world."""
+    each = sum(asdict(funnel_rules(length).candidates).values())
+    size = int(np.clip(min(BATCH_CELLS // max(videos, 1), BATCH_CANDIDATES // each), *BATCH_USERS))
     bucket = bucket_of(users.user_ids)
     for one in np.unique(bucket):
         rows = np.flatnonzero(bucket == one)
