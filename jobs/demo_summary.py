@@ -4,6 +4,7 @@ from datetime import date
 
 from jobs.show import history_lines, list_lines
 from lake import lineage
+from publishing import report
 from publishing.live import Loaded, load_release
 from publishing.people import People
 
@@ -44,6 +45,7 @@ def _people(loaded: Loaded) -> list[str]:
 def _where(loaded: Loaded) -> list[str]:
     return [
         "",
+        f"The report: {report.path_of(loaded.release)}",
         "python -m jobs.show --user ID   somebody else's list",
         "python -m jobs.releases         every release",
         "make ui                         Airflow and MLflow in a browser, with the password",

@@ -1,7 +1,10 @@
 """Airflow and MLflow in a browser, on this machine only, until Ctrl-C.
 
-    python -m jobs.ui          (make ui)
+    python -m jobs.ui
+
+`make ui` runs it. It prints the addresses, and the password of Airflow's administrator.
 """
+
 import os
 import sys
 import time
