@@ -54,7 +54,8 @@ def _neighbours(links: list[tuple[Node, Node]], key: int) -> dict[Node, list[Nod
 
 
 def _order(layers: list[list[Node]], above: dict, below: dict) -> None:
-    """Order each row by the mean place of its neighbours, down and up in turn, keeping the order with fewest crossings."""
+    """Order each row by the mean place of its neighbours, down and up in turn, keeping the order with fewest
+    crossings."""
     best, fewest = [list(layer) for layer in layers], _crossings(layers, below)
     for sweep in range(SWEEPS):
         down = sweep % 2 == 0
@@ -88,7 +89,8 @@ def _straighten(layers: list[list[Node]], above: dict, below: dict, size: dict, 
             at += size[node] + gap
     for sweep in range(8 * SWEEPS):
         for layer in layers if sweep % 2 else layers[::-1]:
-            wanted = [_mean([x[other] for other in above.get(node, []) + below.get(node, [])], x[node]) for node in layer]
+            wanted = [_mean([x[other] for other in above.get(node, []) + below.get(node, [])], x[node])
+                      for node in layer]
             for node, place in zip(layer, _apart(wanted, [size[node] for node in layer], gap), strict=True):
                 x[node] = place
     return x

@@ -67,7 +67,8 @@ def svg() -> str:
     shift = MARGIN + BAND + PADDING + (room - (right - left) * scale) / 2 - left * scale
     y = _heights(row, spans)
     height = round(y[max(row.values())] + BOX / 2 + PADDING + MARGIN)
-    body = [_band(name, what, y[first], y[last]) for (name, (what, _)), (first, last) in zip(STAGES.items(), spans, strict=True)]
+    body = [_band(name, what, y[first], y[last])
+            for (name, (what, _)), (first, last) in zip(STAGES.items(), spans, strict=True)]
     body += [_edge(drawing, edge, scale, shift, y) for edge in edges()]
     body += [_box(name, drawing.x[name] * scale + shift, y[row[name]], widths[name]) for name in row]
     return _page(height, body)

@@ -22,7 +22,8 @@ def checks(as_of: date) -> list[str]:
     lines = []
     for told in docs.results_of([as_of]):
         wrong = [result for result in told["results"] if not result["passed"]]
-        lines.append(f"{told['table']} {told['as_of']}: {len(told['results']) - len(wrong)} of {len(told['results'])} held")
+        held = len(told["results"]) - len(wrong)
+        lines.append(f"{told['table']} {told['as_of']}: {held} of {len(told['results'])} held")
         lines += [f"    {result['severity']}: {result['check']} is {result['observed']}, allowed {result['bound']}: "
                   f"{result['why']}" for result in wrong]
     return lines

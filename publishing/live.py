@@ -85,7 +85,8 @@ def disagreement(release: Release, manifests: dict[str, Manifest]) -> str:
     """What does not belong together in a release; empty when all of it does."""
     made_from = manifests["recommendations"].inputs
     for name, reference in release.snapshots.items():
-        if reference and (manifests[name].content_hash, manifests[name].rows) != (reference.content_hash, reference.rows):
+        told = (reference.content_hash, reference.rows) if reference else None
+        if told and (manifests[name].content_hash, manifests[name].rows) != told:
             return f"{name} has another content hash or row count than was released"
         used = made_from.get(name, reference.content_hash if reference else NO_MODEL)
         if used != (reference.content_hash if reference else NO_MODEL):

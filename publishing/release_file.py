@@ -99,7 +99,8 @@ def readable(log: str = "releases") -> list[Release]:
 
 
 def withdrawn(past: list[Release], what: str) -> dict[str, int]:
-    """What rollbacks took away and none brought back: `content` or `night` of those releases → their newest number."""
+    """What rollbacks took away and none brought back: `content` or `night` of those releases → the newest of
+    them."""
     gone: dict[str, int] = {}
     for each in past:
         if each.kind == "rollback" and each.restores is not None:
@@ -119,7 +120,8 @@ def _parsed(entry: dict) -> Release:
             raise ValueError(f"it has no {name}")
     dates.parse_date(release.as_of)
     numbers = [release.k, *release.counts.values(), *release.tombstones["videos"], *release.tombstones["users"]]
-    if release.kind not in KINDS or not all(type(number) is int for number in numbers) or not 0 < release.k <= LONGEST_LIST:
+    whole = all(type(number) is int for number in numbers)
+    if release.kind not in KINDS or not whole or not 0 < release.k <= LONGEST_LIST:
         raise ValueError("its kind, k, counts or tombstones are absurd")
     return release
 

@@ -16,6 +16,8 @@ from publishing.live import Loaded
 from publishing.release_file import Release
 
 CHUNKS = ("events", "tiles")
+NIGHTLY = ("feature_snapshots", "catalogue", "histories", "popularity", "model", "ann_index", "fallback",
+           "recommendations")
 DECILES = 10
 AGES_DAYS = (1, 3, 7, 14, 28, 90, 365)
 
@@ -62,8 +64,7 @@ def steps(loaded: Loaded) -> list[Step]:
     """The tables of a release in the order of lake/tables.py, the night's newest chunks of events and tiles first."""
     as_of = loaded.release.date
     found = [lineage.chunks(name, as_of)[-1] for name in CHUNKS if _chunked(name, as_of)]
-    found += [loaded.manifests[name] for name in ("feature_snapshots", "catalogue", "histories", "popularity", "model",
-                                                  "ann_index", "fallback", "recommendations") if name in loaded.manifests]
+    found += [loaded.manifests[name] for name in NIGHTLY if name in loaded.manifests]
     return [Step(m.table, m, m.recorded.get("seconds"), str(m.recorded.get("committed_at", ""))) for m in found]
 
 
@@ -84,9 +85,10 @@ def landed(as_of: date) -> list[Landed]:
             for entry in entries:
                 for reason, count in entry.get("quarantined", {}).items():
                     reasons[reason] = reasons.get(reason, 0) + count
-            found.append(Landed(name, sum(e.get("rows_in", e["rows"]) for e in entries), sum(e["rows"] for e in entries),
-                                reasons, sum(e.get("duplicates", 0) for e in entries), list(entries[-1].get("lacks", [])),
-                                any(e.get("arrival") == "assumed" for e in entries)))
+            found.append(Landed(
+                name, sum(e.get("rows_in", e["rows"]) for e in entries), sum(e["rows"] for e in entries), reasons,
+                sum(e.get("duplicates", 0) for e in entries), list(entries[-1].get("lacks", [])),
+                any(e.get("arrival") == "assumed" for e in entries)))
     return found
 
 
@@ -110,12 +112,12 @@ def coverage(loaded: Loaded) -> Coverage:
     catalogue = catalogue.filter(catalogue["eligible"]).sort_by("video_id")
     ids = catalogue["video_id"].to_numpy()
     shown = rows["video_id"].to_numpy()
-    lengths = pc.value_counts(rows["user_id"].combine_chunks()).field("counts").to_numpy() if rows.num_rows else np.zeros(0)
-    sources = pc.value_counts(rows["source"].combine_chunks()).to_pylist() if rows.num_rows else []
+    lengths = rows.group_by("user_id").aggregate([([], "count_all")])["count_all"].to_numpy()
+    sources = rows.group_by("source").aggregate([([], "count_all")]).to_pylist()
     total = max(rows.num_rows, 1)
     return Coverage(
         rows.num_rows, len(lengths), len(np.unique(shown)), len(ids),
-        sorted(((each["values"], each["counts"] / total) for each in sources), key=lambda s: (-s[1], s[0])),
+        sorted(((each["source"], each["count_all"] / total) for each in sources), key=lambda s: (-s[1], s[0])),
         _deciles(ids, shown, _plays(loaded, ids)), _ages(catalogue, shown, loaded.release.date),
         int((lengths < loaded.release.k).sum()))
 
@@ -129,9 +131,11 @@ def _plays(loaded: Loaded, ids: np.ndarray) -> np.ndarray:
 
 def _spread(ids: np.ndarray, keys: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Sum of weights per id (ids ascending); keys elsewhere are dropped."""
+    if not len(ids):
+        return np.zeros(0)
     place = np.searchsorted(ids, keys)
-    inside = (place < len(ids)) & (ids[np.minimum(place, max(len(ids) - 1, 0))] == keys) if len(ids) else np.zeros(0, bool)
-    return np.bincount(place[inside], weights[inside], len(ids)) if len(ids) else np.zeros(0)
+    inside = ids[np.minimum(place, len(ids) - 1)] == keys
+    return np.bincount(place[inside], weights[inside], len(ids))
 
 
 def _deciles(ids: np.ndarray, shown: np.ndarray, plays: np.ndarray) -> list[tuple[float, float]]:
@@ -147,9 +151,10 @@ def _ages(catalogue: pa.Table, shown: np.ndarray, as_of: date) -> list[tuple[str
     age = (dates.midnight_us(as_of) - catalogue["published_at"].cast(pa.int64()).to_numpy()) / DAY_US
     counts = _spread(ids, shown, np.ones(len(shown)))
     group = np.searchsorted(AGES_DAYS, age)
-    names = [f"{'≤' if n == 0 else ''}{days} d" if n == 0 else f"–{days} d" for n, days in enumerate(AGES_DAYS)]
+    names = [f"≤{days} d" if n == 0 else f"–{days} d" for n, days in enumerate(AGES_DAYS)]
     names.append(f">{AGES_DAYS[-1]} d")
-    return [(name, (float(counts[group == n].sum() / max(counts.sum(), 1)), float((group == n).mean() if len(ids) else 0)))
+    rows, videos = max(counts.sum(), 1), max(len(ids), 1)
+    return [(name, (float(counts[group == n].sum() / rows), float((group == n).sum() / videos)))
             for n, name in enumerate(names)]
 
 

@@ -14,14 +14,17 @@ def quality(loaded: Loaded) -> str:
     """The judged quality of the newest training, with intervals, and the trend over all of them."""
     past = facts.trainings(loaded.release.date)
     if not past:
-        return "<h2>Quality</h2><p>No training has been judged yet. The lists are a popularity baseline, and say so.</p>"
+        return ("<h2>Quality</h2><p>No training has been judged yet. The lists are a popularity baseline, and say so."
+                "</p>")
     newest, judged = past[-1], estimates(past[-1])
-    said = (f"The training of {newest['as_of']} was {escape(newest['decision'])}: {escape(str(newest.get('reason', '')))}.")
+    why = escape(str(newest.get("reason", "")))
+    said = f"<h2>Quality</h2><p>The training of {newest['as_of']} was {escape(newest['decision'])}: {why}.</p>"
+    if not judged:
+        return said
     rows = sorted(judged.items(), key=lambda each: -each[1].value)
-    chart = dots([(name, each, name == OURS) for name, each in rows])
-    return (f"<h2>Quality</h2><p>{said}</p><div class='two'><div><h3>{METRIC} on the judged days, with 95 % intervals</h3>"
-            f"{chart}</div><div><h3>Over the trainings</h3>{_trend(past)}</div></div>" if judged
-            else f"<h2>Quality</h2><p>{said}</p>")
+    return (f"{said}<div class='two'><div><h3>{METRIC} on the judged days, with 95 % intervals</h3>"
+            + dots([(name, each, name == OURS) for name, each in rows])
+            + f"</div><div><h3>Over the trainings</h3>{_trend(past)}</div></div>")
 
 
 def _trend(past: list[dict]) -> str:

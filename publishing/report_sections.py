@@ -26,7 +26,8 @@ def header(loaded: Loaded) -> str:
     seconds = sum(step.seconds or 0 for step in facts.steps(loaded))
     hidden = len(release.tombstones["videos"])
     return (f'<div class="eyebrow">Nightreel · nightly report</div><h1>The night of {release.as_of}</h1>'
-            f'<p>Release {release.number}, made from what had arrived before {release.as_of} 00:00 UTC. {by}{escape(made)}'
+            f"<p>Release {release.number}, made from what had arrived before {release.as_of} 00:00 UTC. "
+            f"{by}{escape(made)}"
             f"{f' {hidden:,} videos are hidden from its tables.' if hidden else ''}</p>"
             + _tiles([("users with a list", f"{counts['users']:,}"), ("rows published", f"{counts['rows']:,}"),
                       ("rows per list", f"{release.k}"), ("videos known", f"{counts['videos']:,}"),
@@ -36,8 +37,8 @@ def header(loaded: Loaded) -> str:
 def steps(loaded: Loaded) -> str:
     """Rows and seconds per step, and whether the night was on time."""
     found = facts.steps(loaded)
-    rows = [[_mono(step.table), f"{step.manifest.rows:,}", _seconds(step.seconds), escape(step.committed_at[:19].replace("T", " ")),
-             _passed(step.manifest.checks)] for step in found]
+    rows = [[_mono(step.table), f"{step.manifest.rows:,}", _seconds(step.seconds),
+             escape(step.committed_at[:19].replace("T", " ")), _passed(step.manifest.checks)] for step in found]
     timed = [Bar(step.table, step.seconds, _seconds(step.seconds)) for step in found if step.seconds is not None]
     return ("<h2>Steps</h2><p class='soft'>Rows and seconds as recorded when each table was committed; a table that "
             "existed already cost nothing tonight.</p>"
@@ -70,10 +71,11 @@ def validation(loaded: Loaded) -> str:
             for table, check in checks]
     return (f"<h2>Validation</h2><p>{said}</p>"
             + "".join(f'<p><span class="warn">Warning</span> {_mono(table)}: {escape(check["check"])} is '
-                      f'{_number(check["observed"])}, expected {_bound(check["bound"])}. {escape(_sentence(check["why"]))}</p>'
-                      for table, check in warned)
-            + ("<details><summary>Every check</summary>" + _table(
-                ["table", "what", "observed", "bound", "result", "why"], rows, right={2}) + "</details>" if rows else ""))
+                      f'{_number(check["observed"])}, expected {_bound(check["bound"])}. '
+                      f'{escape(_sentence(check["why"]))}</p>' for table, check in warned)
+            + ("<details><summary>Every check</summary>"
+               + _table(["table", "what", "observed", "bound", "result", "why"], rows, right={2}) + "</details>"
+               if rows else ""))
 
 
 def lists(loaded: Loaded) -> str:
@@ -82,13 +84,15 @@ def lists(loaded: Loaded) -> str:
     share = seen.shown_videos / max(seen.eligible_videos, 1)
     short = f" {seen.short_lists:,} lists have fewer than {loaded.release.k} rows." if seen.short_lists else ""
     return ("<h2>The lists</h2>"
-            f"<p>{seen.users:,} lists with {seen.rows:,} rows show {seen.shown_videos:,} of {seen.eligible_videos:,} videos "
-            f"that may be recommended, {share:.1%} of the catalogue.{short}</p><div class='two'><div><h3>Where the rows came "
-            "from</h3>" + bars([Bar(name, value, f"{value:.1%}") for name, value in seen.sources])
+            f"<p>{seen.users:,} lists with {seen.rows:,} rows show {seen.shown_videos:,} of {seen.eligible_videos:,} "
+            f"videos that may be recommended, {share:.1%} of the catalogue.{short}</p>"
+            "<div class='two'><div><h3>Where the rows came from</h3>"
+            + bars([Bar(name, value, f"{value:.1%}") for name, value in seen.sources])
             + "</div><div><h3>Age of what is shown</h3>" + _key("rows of lists", "catalogue")
             + pairs([name for name, _ in seen.ages], [pair for _, pair in seen.ages])
-            + "</div></div><h3>Popularity of what is shown</h3><p class='soft'>The catalogue in tenths, most played on the "
-            "left: how much of the lists and how much of all plays each tenth has.</p>" + _key("rows of lists", "plays")
+            + "</div></div><h3>Popularity of what is shown</h3><p class='soft'>The catalogue in tenths, most played on "
+            "the left: how much of the lists and how much of all plays each tenth has.</p>"
+            + _key("rows of lists", "plays")
             + pairs(["top 10 %", *(f"{n}0 %" for n in range(2, 11))], seen.deciles, width=1040))
 
 
@@ -108,7 +112,8 @@ def log(loaded: Loaded) -> str:
     late = counts["late_1"] + counts["late_more"]
     share = late / max(counts["rows_in"] - counts["duplicates"], 1)
     return ("<h2>The log</h2><p class='soft'>Everything landed in the landings that begin before this night.</p>"
-            + _table(["file", "rows in", "kept", "quarantined", "same row twice", "arrival time"], rows, right={1, 2, 3, 4})
+            + _table(["file", "rows in", "kept", "quarantined", "same row twice", "arrival time"], rows,
+                     right={1, 2, 3, 4})
             + "".join(lacking)
             + f"<p>{counts['duplicates']:,} events came more than once and count once"
             + (f", {counts['conflicts']:,} of them with other content the second time" if counts["conflicts"] else "")
@@ -121,8 +126,8 @@ def log(loaded: Loaded) -> str:
 def people(loaded: Loaded) -> str:
     """Ten viewers, from the least to the most active: what they watched, what they get, and why."""
     known = People(loaded)
-    return (f"<h2>{PEOPLE} viewers</h2><p class='soft'>Evenly spread from the least to the most active, the same ones for the "
-            "same release. Left the last plays, right the list.</p>"
+    return (f"<h2>{PEOPLE} viewers</h2><p class='soft'>Evenly spread from the least to the most active, the same ones "
+            "for the same release. Left the last plays, right the list.</p>"
             + "".join(_person(known.person(original, PLAYS)) for original in known.sample(PEOPLE)))
 
 
@@ -133,8 +138,8 @@ def _person(person: Person) -> str:
              escape(row.source)] for row in person.list[:ROWS]]
     country = f" · {escape(person.country)}" if person.country else ""
     own = "" if person.own else " · gets everyone's list"
-    return (f"<div class='person'><h3>Viewer {escape(person.original_id)}{country} · {person.play_count:,} plays{own}</h3>"
-            "<div class='two'>" + _table(["watched", ""], watched)
+    return (f"<div class='person'><h3>Viewer {escape(person.original_id)}{country} · {person.play_count:,} plays{own}"
+            "</h3><div class='two'>" + _table(["watched", ""], watched)
             + _table(["", "recommended, and why", "score", "source"], rows, right={2}) + "</div></div>")
 
 
@@ -148,8 +153,8 @@ def lineage(loaded: Loaded) -> str:
     rows = [[_mono(name), each.as_of, f"{each.rows:,}", _mono(each.identity), _mono(each.content_hash)]
             for name, each in release.snapshots.items() if each]
     inputs = [[_mono(name), _mono(value)] for name, value in loaded.manifests["recommendations"].inputs.items()]
-    return ("<h2>Lineage</h2><p class='soft'>An identity says what a table was made from, a content hash what is in it. "
-            f"Parent release: {release.parent or 'none'}. Code revision: "
+    return ("<h2>Lineage</h2><p class='soft'>An identity says what a table was made from, a content hash what is in "
+            f"it. Parent release: {release.parent or 'none'}. Code revision: "
             f"{escape(str(release.recorded.get('revision') or 'not recorded'))}. Published: "
             f"{escape(str(release.recorded.get('committed_at', '')))}.</p>"
             + _table(["table", "as_of", "rows", "identity", "content hash"], rows, right={2})
@@ -186,7 +191,8 @@ def _passed(checks: list[dict]) -> str:
     if not checks:
         return "–"
     warned = sum(not check["passed"] for check in checks)
-    return f"{len(checks)} held" if not warned else f'{len(checks) - warned} held, <span class="warn">{warned} warned</span>'
+    held = f"{len(checks) - warned} held"
+    return f'{held}, <span class="warn">{warned} warned</span>' if warned else held
 
 
 def _number(value: float | None) -> str:

@@ -87,9 +87,9 @@ def trend(labels: list[str], series: dict[str, list[Estimate | None]], accent: s
     base, right = height - 22, 120
     step = (width - right - 24) / max(len(labels) - 1, 1)
     parts = [f'<line class="g" x1="0" x2="{width - right}" y1="{base}" y2="{base}"/>']
-    parts += [f'<text class="m" x="{12 + n * step:.1f}" y="{height - 6}" text-anchor="{"start" if n == 0 else "middle"}">'
-              f'{escape(label)}</text>' for n, label in enumerate(labels)
-              if len(labels) <= 6 or n % (len(labels) // 5) == 0]
+    parts += [f'<text class="m" x="{12 + n * step:.1f}" y="{height - 6}" '
+              f'text-anchor="{"start" if n == 0 else "middle"}">{escape(label)}</text>'
+              for n, label in enumerate(labels) if len(labels) <= 6 or n % (len(labels) // 5) == 0]
     ends = []
     for name, line in sorted(series.items(), key=lambda item: item[0] == accent):
         kind = "a" if name == accent else "n"
@@ -111,7 +111,8 @@ def _end_labels(ends: list[tuple[float, str, str]], x: float) -> list[str]:
     for y, name, kind in ends:
         lowest = max(y + 4, lowest + 14)
         weight = ' font-weight="600"' if kind == "a" else ""
-        parts.append(f'<text class="{"t" if kind == "a" else "m"}"{weight} x="{x}" y="{lowest:.1f}">{escape(name)}</text>')
+        parts.append(f'<text class="{"t" if kind == "a" else "m"}"{weight} x="{x}" y="{lowest:.1f}">'
+                     f'{escape(name)}</text>')
     return parts
 
 

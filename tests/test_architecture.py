@@ -43,8 +43,8 @@ def module_of(path: Path) -> str:
 def imports(source: str, module: str) -> list[tuple[int, str]]:
     """(line, dotted name) of everything a file imports, inside functions too, except for type checkers."""
     tree = ast.parse(source)
-    skipped = {id(child) for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-               for child in ast.walk(node)}
+    guards = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    skipped = {id(child) for node in guards for child in ast.walk(node)}
     found = []
     for node in ast.walk(tree):
         if id(node) in skipped:

@@ -36,8 +36,8 @@ def build(as_ofs: list[date]) -> str:
         found = {file.relative_to(folder).as_posix(): file for file in sorted(Path(folder).rglob("*.html"))}
         for name, file in found.items():
             storage.write_bytes(storage.join(SITE, name), docs_pages.alone(file.read_text()).encode())
-        pages = {(told["table"], told["identity"]): next(name for name in found if name.endswith(f"{_batch(told)}.html"))
-                 for told in kept}
+        pages = {(told["table"], told["identity"]): name
+                 for told in kept for name in found if name.endswith(f"/{_batch(told)}.html")}
     storage.write_bytes(storage.join(INDEX), docs_pages.first_page(kept, pages).encode())
     return storage.join(INDEX)
 

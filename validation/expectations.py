@@ -5,13 +5,10 @@ the rows were written: a one-row pandas frame with a column per metric. The larg
 value, and GX fails it when it is null or absent.
 """
 
-import io
-import os
-import threading
-from contextlib import redirect_stderr
 from functools import cache
 from typing import TYPE_CHECKING
 
+from validation.gx_import import great_expectations
 from validation.suites import FAIL, Check
 
 if TYPE_CHECKING:
@@ -19,11 +16,6 @@ if TYPE_CHECKING:
     from great_expectations.data_context import EphemeralDataContext
 
 Bounds = tuple[float | None, float | None]
-
-
-def warm_up() -> None:
-    """Import GX in the background: it takes seconds, which a JVM that starts at the same time hides."""
-    threading.Thread(target=context, name="import great_expectations", daemon=True).start()
 
 
 @cache
@@ -34,10 +26,7 @@ def context() -> "EphemeralDataContext":
 
 def new_context() -> "EphemeralDataContext":
     """GX without a project folder, telemetry or progress bars."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    with redirect_stderr(io.StringIO()):
-        import great_expectations as gx
-    made = gx.get_context(mode="ephemeral")
+    made = great_expectations().get_context(mode="ephemeral")
     made.variables.progress_bars = {"globally": False}
     return made
 

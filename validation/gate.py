@@ -6,11 +6,9 @@ import math
 from lake import storage
 from lake.snapshot import Plan
 from validation import expectations
-from validation.expectations import Bounds, warm_up
+from validation.expectations import Bounds
 from validation.metrics import compared, measure, named_bounds, without_values
 from validation.suites import FAIL, WARN, Check, suite
-
-__all__ = ["Refused", "judge", "results_folder", "warm_up"]
 
 
 class Refused(Exception):
@@ -27,7 +25,8 @@ class Refused(Exception):
 
 
 def judge(plan: Plan, profile: dict) -> list[dict]:
-    """GX's verdict on every check of the table's suite, for the manifest: check, observed, bound, severity, passed, why.
+    """GX's verdict on every check of the table's suite, for the manifest: check, observed, bound, severity, passed,
+    why.
 
     profile: lake.snapshot.total_profile, or plain metrics of an artifact ({"recall": 0.99, "ntotal": 3000}).
     Raises Refused when a check of severity `fail` does not hold; a metric that is absent or NaN never holds. Results

@@ -82,7 +82,7 @@ def _some(why: str, severity: str = FAIL) -> Check:
 _HALF_A_DAY = _floor(0.5, "less than half the usual day looks like a log that was cut off")
 _NO_FUTURE = at_most("arrived_at.max", "last_instant", "a row that arrived at as_of or later was not known yet")
 _HAPPENED = between("event_time.min", EARLIEST_US, "last_instant", "an event before 1970 is a broken clock")
-_TOLERANCE = at_most("event_time.max", "next_instant", "an event more than a day ahead of its arrival is a broken clock")
+_TOLERANCE = at_most("event_time.max", "next_instant", "an event over a day ahead of its arrival is a broken clock")
 _EMPTY_DAY = _some("a sealed day without rows is data, but somebody should know", WARN)
 _MEASURED = at_least("watch_ms.min", 0, "watch time can't be negative")
 _PROPENSITY = between("propensity.min", 0, 1, "a probability")
@@ -114,11 +114,12 @@ def _checks() -> dict[str, tuple[Check, ...]]:
                   at_most("event_day.max", "next_day", "an event day far ahead of its arrival is a broken clock"),
                   at_least("event_day.min", 0, "an event day before 1970 is a broken clock")),
         "feature_snapshots": (_some("no event in 28 days: every feature is at its default", WARN),
-                              _floor(0.2, "most entities lost their features at once; a log with long pauses does that by itself", WARN),
+                              _floor(0.2, "most entities lost their features at once; a log with long pauses does "
+                                     "that by itself", WARN),
                               _unique(t("feature_snapshots")), *_complete(t("feature_snapshots"), summed=True)),
         "catalogue": (_some("no videos, no recommendations"), _GROWS, _unique(t("catalogue")),
                       *_complete(t("catalogue")), _LENGTH,
-                      at_least("eligible.true_share", 1e-9, "every video is unpublished or removed: no list can be made"),
+                      at_least("eligible.true_share", 1e-9, "every video is unpublished or removed, nothing to show"),
                       at_least("eligible.true_share", 0.05, "nearly every video is gone: look at removed_at", WARN),
                       *_steady("categories", "title", "creator_id", "duration_ms")),
         "histories": (_some("no users, no recommendations"), _GROWS, _unique(t("histories")),

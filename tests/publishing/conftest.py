@@ -20,7 +20,8 @@ MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path))
     for name in ("catalogue", "histories", "popularity", "feature_snapshots"):
-        monkeypatch.setitem(lineage._INPUTS, name, lambda as_of, name=name: {"landed": SEEN.get(as_of, f"{name} {as_of}")})
+        monkeypatch.setitem(lineage._INPUTS, name,
+                            lambda as_of, name=name: {"landed": SEEN.get(as_of, f"{name} {as_of}")})
     SEEN.clear()
     return tmp_path
 

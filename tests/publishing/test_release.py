@@ -170,6 +170,24 @@ def test_a_rollback_that_raced_a_publish_changes_nothing(night, monkeypatch):
     assert [load_release().release.number, load_release().release.as_of] == [3, D[2].isoformat()]
 
 
+@pytest.fixture(scope="module")
+def published_nights(tmp_path_factory):
+    """A home with two published nights of one model, made once."""
+    return tmp_path_factory.mktemp("nights") / "home"
+
+
+@pytest.fixture
+def two_nights(published_nights, night, home):
+    """A copy of that home, to damage."""
+    if not published_nights.exists():
+        promote(D[0])
+        for day in D[1:3]:
+            night(day)
+            publish(day, K)
+        shutil.copytree(home, published_nights)
+    return shutil.copytree(published_nights, home, dirs_exist_ok=True)
+
+
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -189,11 +207,8 @@ def link(path: Path) -> None:
 @pytest.mark.parametrize("damage", [flip, truncate, link, Path.unlink])
 @pytest.mark.parametrize("name", ["recommendations", "fallback", "catalogue", "ann_index"])
 @pytest.mark.parametrize("what", ["*/*", "*.json"])
-def test_any_damaged_file_is_refused_by_name_and_rollback_repairs(night, home, name, damage, what):
-    promote(D[0])
-    for day in D[1:3]:
-        night(day)
-        publish(day, K)
+def test_any_damaged_file_is_refused_by_name_and_rollback_repairs(two_nights, name, damage, what):
+    home = two_nights
     (path,) = (home / "lake" / name / f"as_of={D[2]}").glob(what)
     damage(path)
     with pytest.raises(Damaged, match=path.name):
@@ -226,17 +241,13 @@ def _with(told: dict, field: str, value: object) -> dict:
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_release_file_is_refused_by_name(night, home, kind):
-    night(D[0])
-    publish(D[0], K)
-    night(D[1])
-    publish(D[1], K)
-    path = home / "releases" / "000002.json"
+def test_a_hostile_release_file_is_refused_by_name(two_nights, kind):
+    path = two_nights / "releases" / "000002.json"
     content = HOSTILE[kind](json.loads(path.read_bytes()))
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
     with pytest.raises(Damaged, match="000002.json"):
         load_release()
-    assert rollback().as_of == D[0].isoformat()
+    assert rollback().as_of == D[1].isoformat()
 
 
 def test_a_night_is_published_over_a_damaged_release(night, home):

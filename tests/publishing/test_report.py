@@ -30,8 +30,8 @@ def test_the_page_requests_nothing_and_escapes_titles(night):
 def test_quality_stands_beside_the_baselines_with_intervals(night):
     promote(D[0])
     numbered_log.append("promotions", lambda existing: {
-        "as_of": D[1].isoformat(), "decision": "rejected", "reason": "not above popularity", "identity": "", "metrics": {},
-        "judged": {"ndcg@10": {"model": [0.14, 0.13, 0.15], "popular": 0.12}}})
+        "as_of": D[1].isoformat(), "decision": "rejected", "reason": "not above popularity", "identity": "",
+        "metrics": {}, "judged": {"ndcg@10": {"model": [0.14, 0.13, 0.15], "popular": 0.12}}})
     night(D[2])
     page = open(report.write(publish(D[2], K).release)).read()
     assert "was rejected: not above popularity" in page and "0.1400  [0.1300, 0.1500]" in page

@@ -1,7 +1,10 @@
 """Every check of every suite is shown to fail."""
 
 import copy
+import subprocess
+import sys
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -164,3 +167,13 @@ def test_no_check_shows_an_id():
     for checks in SUITES.values():
         for check in checks:
             assert not check.metric.endswith(("_id.min", "_id.max"))
+
+
+def test_importing_gx_leaves_real_modules_behind():
+    said = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.modules['__main__'].__file__ = 'x'\n"
+         "from validation import expectations; expectations.context()\n"
+         "import altair, scipy.stats, sqlalchemy\n"
+         "print(scipy.stats.norm.cdf(0), sqlalchemy.__version__[0], altair.Chart.__module__)"],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout
+    assert said.split()[:2] == ["0.5", "2"] and said.split()[2].startswith("altair.")
