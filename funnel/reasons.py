@@ -1,12 +1,14 @@
 """Why a video is in a list, in one sentence for people."""
 
+from functools import lru_cache
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
 from funnel import ragged
-from funnel.candidates import SOURCE, Candidates
+from funnel.candidates import SOURCE, SOURCES, Candidates
 from funnel.neighbours import Neighbours
 from funnel.night import Night, Users
 from funnel.popular import FRESH_DAYS
@@ -16,23 +18,14 @@ from lake.dates import DAY_US
 
 LOOK_BACK_PLAYS = 8
 TITLE_LENGTH = 60
-# A sentence and whether a title follows it.
-SENTENCES = (
-    ("Because you watched ", True),
-    ("Watched by people who watched ", True),
-    ("Often watched after ", True),
-    ("From a creator you watch", False),
-    ("New from a creator you watch", False),
-    ("New this week", False),
-    ("Popular lately", False),
-    ("Popular in ", True),
-    ("Something different to explore", False),
-    ("From the catalogue", False),
-    ("Close to what you watch", False),
-)
-_PLAIN = {"retrieval": 10, "co_watched": 10, "followed": 10, "creator": 3, "fresh": 5, "popular": 6, "explore": 8,
-          "catalogue": 9}
-_WITH_TITLE = {"retrieval": 0, "co_watched": 1, "followed": 2}
+# Source → its sentence when there is no subject; then those that a title or a country follows.
+PLAIN = {"retrieval": "Close to what you watch", "co_watched": "Close to what you watch",
+         "followed": "Close to what you watch", "creator": "From a creator you watch", "fresh": "New this week",
+         "popular": "Popular lately", "explore": "Something different to explore", "catalogue": "From the catalogue"}
+WITH_TITLE = {"retrieval": "Because you watched ", "co_watched": "Watched by people who watched ",
+              "followed": "Often watched after "}
+NEW_FROM_CREATOR, POPULAR_IN = "New from a creator you watch", "Popular in "
+SENTENCES = (*(PLAIN[name] for name in SOURCES), *WITH_TITLE.values(), NEW_FROM_CREATOR, POPULAR_IN)
 
 
 def reasons(night: Night, users: Users, candidates: Candidates, chosen: np.ndarray, neighbours: Neighbours,
@@ -40,19 +33,30 @@ def reasons(night: Night, users: Users, candidates: Candidates, chosen: np.ndarr
     """string[n]: the reason of each chosen candidate (i64[n], places in the candidates), from its best source."""
     user, video = candidates.user_index[chosen], candidates.video_index[chosen]
     source = candidates.source[chosen]
-    sentence = np.array([_PLAIN[name] for name in SOURCE])[source]
+    sentence = source.astype(np.int64)
     fresh = (night.as_of_us - night.published_us <= FRESH_DAYS * DAY_US)[video]
-    sentence[(source == SOURCE["creator"]) & fresh] = 4
+    sentence[(source == SOURCE["creator"]) & fresh] = SENTENCES.index(NEW_FROM_CREATOR)
     subject = np.full(len(chosen), -1, np.int64)
     known = recent(night, users)
-    for name, code in _WITH_TITLE.items():
+    for name, text in WITH_TITLE.items():
         rows = np.flatnonzero(source == SOURCE[name])
         if name == "retrieval" and retrieval is not None:
-            subject[rows] = _nearest_play(known, user[rows], video[rows], retrieval.video_vectors)
+            subject[rows] = _nearest_play(known, user[rows], video[rows], directions(retrieval))
         elif name != "retrieval":
             subject[rows] = _leading_play(known, user[rows], video[rows], getattr(neighbours, name))
-        sentence[rows] = np.where(subject[rows] >= 0, code, sentence[rows])
-    return _sentences(night, users, user, source, sentence, subject)
+        sentence[rows] = np.where(subject[rows] >= 0, SENTENCES.index(text), sentence[rows])
+    local = (source == SOURCE["popular"]) & _played_there(night, users, user, video)
+    return _sentences(night, users, user, np.where(local, SENTENCES.index(POPULAR_IN), sentence), subject)
+
+
+def _played_there(night: Night, users: Users, user: np.ndarray, video: np.ndarray) -> np.ndarray:
+    """bool[n]: whether the video has plays in the user's country."""
+    found, countries = np.zeros(len(user), bool), np.array(users.countries)
+    for country in sorted(set(users.countries) & set(night.by_country)):
+        index, plays = night.by_country[country]
+        mask = (countries == country)[user]
+        found[mask] = np.isin(video[mask], index[plays > 0])
+    return found
 
 
 def _last_plays(known: Recent) -> np.ndarray:
@@ -64,8 +68,22 @@ def _last_plays(known: Recent) -> np.ndarray:
     return np.where(there, known.video_index[np.where(there, place, 0)], -1)
 
 
-def _nearest_play(known: Recent, user: np.ndarray, video: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """i64[n]: of each user's last plays the one whose vector is nearest to the video's; -1 when none is near.
+@lru_cache(maxsize=2)
+def directions(retrieval: Retrieval) -> np.ndarray:
+    """f32[V, d] of length 1 or 0: what sets each video apart from the others.
+
+    Every number of a vector counts as deviations from its mean, so that the few that say how popular a video is, large
+    for inner products, do not make the most popular play the reason for everything.
+    """
+    vectors = retrieval.video_vectors
+    if not len(vectors):
+        return vectors
+    apart = (vectors - vectors.mean(axis=0)) / np.maximum(vectors.std(axis=0), 1e-6)
+    return (apart / np.maximum(np.linalg.norm(apart, axis=1, keepdims=True), 1e-6)).astype(np.float32)
+
+
+def _nearest_play(known: Recent, user: np.ndarray, video: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """i64[n]: of each user's last plays the one that is nearest to the video in direction; -1 when none is near.
 
     user: ascending. Products of small matrices, user by user, 64 users at a time.
     """
@@ -78,8 +96,8 @@ def _nearest_play(known: Recent, user: np.ndarray, video: np.ndarray, vectors: n
         row, place = user[flat] - start, ragged.place_in_row(offsets[start:stop + 1] - offsets[start])
         chosen = np.zeros((stop - start, int(place.max(initial=-1)) + 1), np.int64)
         chosen[row, place] = video[flat]
-        plays = np.take(vectors, np.maximum(last[start:stop], 0), axis=0) * (last[start:stop] >= 0)[..., None]
-        near = (np.take(vectors, chosen, axis=0) @ plays.transpose(0, 2, 1))[row, place]
+        plays = np.take(apart, np.maximum(last[start:stop], 0), axis=0) * (last[start:stop] >= 0)[..., None]
+        near = (np.take(apart, chosen, axis=0) @ plays.transpose(0, 2, 1))[row, place]
         best = near.argmax(axis=1)
         subject[flat] = np.where(near[np.arange(len(flat)), best] > 0, last[user[flat], best], -1)
     return subject
@@ -98,15 +116,12 @@ def _leading_play(known: Recent, user: np.ndarray, video: np.ndarray, neighbours
     return np.where(weight[np.arange(len(user)), best] > 0, played[np.arange(len(user)), best], -1)
 
 
-def _sentences(night: Night, users: Users, user: np.ndarray, source: np.ndarray, sentence: np.ndarray,
-               subject: np.ndarray) -> pa.Array:
-    countries = np.array(users.countries)
-    local = (source == SOURCE["popular"]) & np.isin(countries, list(night.by_country))[user]
-    sentence = np.where(local, 7, sentence)
-    named, code = np.unique(countries, return_inverse=True)
+def _sentences(night: Night, users: Users, user: np.ndarray, sentence: np.ndarray, subject: np.ndarray) -> pa.Array:
+    """The sentence of each row with its ending: a title, a country, or nothing."""
+    named, code = np.unique(np.array(users.countries, str), return_inverse=True)
     titles = pc.utf8_slice_codeunits(pa.array(night.titles, pa.string()), 0, TITLE_LENGTH)
     endings = pa.concat_arrays([pa.array([""]), titles,
                                 pa.array([f"{country} lately" for country in named.tolist()], pa.string())])
-    ending = np.where(subject >= 0, subject + 1, np.where(local, 1 + night.size + code[user], 0))
-    starts = pa.array([text for text, _ in SENTENCES], pa.string())
+    ending = np.where(subject >= 0, subject + 1, np.where(sentence == SENTENCES.index(POPULAR_IN), 1 + night.size + code[user], 0))
+    starts = pa.array(SENTENCES, pa.string())
     return pc.binary_join_element_wise(starts.take(pa.array(sentence)), endings.take(pa.array(ending)), "")

@@ -69,8 +69,10 @@ def _pick(values: Sequence[str], rows: np.ndarray) -> list[str]:
     return [values[row] for row in rows.tolist()]
 
 
-def cut_users(users: Users, before_us: int) -> Users:
-    """The same U users as they were known at a midnight: plays that happened and had arrived strictly before it.
+def cut_users(users: Users, before_us: int | np.ndarray) -> Users:
+    """The same U users as they were known at an instant: plays that happened and had arrived strictly before it.
+
+    before_us: one instant, or one for each play (i64[N], the same for all plays of a user).
 
     A seen video leaves `seen` when all its plays in the kept history are at or after the cut. Histories keep the last
     plays only, so a video played before them and again after the cut is wrongly unseen: rare, and only in training.
