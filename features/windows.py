@@ -20,12 +20,12 @@ def write_snapshots(chunks: list[Manifest], as_ofs: list[date], folders: list[st
     if not as_ofs:
         return []
     tiles = read_tiles(chunks, buckets, min(as_ofs) - timedelta(days=max(WINDOWS_DAYS)), max(as_ofs))
-    columns = _TileColumns(tiles)
+    columns = TileColumns(tiles)
     return [snapshot.write_part("feature_snapshots", folder, window_rows(columns, as_of), f"part-{part:05d}")
             for as_of, folder in zip(as_ofs, folders, strict=True)]
 
 
-class _TileColumns:
+class TileColumns:
     """Tiles in key order as numpy columns, with the row where each (view, entity, attribute) group starts."""
 
     def __init__(self, tiles: pa.Table) -> None:
@@ -46,7 +46,7 @@ def group_numbers(tiles: pa.Table) -> np.ndarray:
     return np.cumsum(change)
 
 
-def window_rows(tiles: _TileColumns, as_of: date) -> pa.Table:
+def window_rows(tiles: TileColumns, as_of: date) -> pa.Table:
     """Feature rows of one date: event days in [as_of - w, as_of) that had arrived before as_of. Integer sums only."""
     day = (as_of - date(1970, 1, 1)).days
     seen = (tiles.arrival_day < day) & (tiles.event_day < day) & (tiles.event_day >= day - max(WINDOWS_DAYS))
