@@ -1,5 +1,6 @@
 """From a conversion to snapshots and the one log entry that makes them a landing."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from lake.snapshot import Plan
 from lake.sources import Refused
 from lake.tables import table
 from validation import gate
+from validation.suites import FAIL, NULL_RISE, ROWS_TO_MEDIAN, WARN
 
 Days = tuple[date, date]
 
@@ -38,8 +40,7 @@ def decide(found: list[Layout], request: Request) -> Decided:
     hashes = {file.path: sources.sha256(file) for layout in found for file in layout.files}
     listed = [{"table": layout.table, "name": file.name, "sha256": hashes[file.path], "size": file.size}
               for layout in found for file in layout.files]
-    asked = {layout.table: {key: value for key, value in asdict(layout).items() if key not in ("files", "ignored")}
-             for layout in found}
+    asked = {layout.table: _settings(layout) for layout in found}
     through, day = (str(d) if d else None for d in (request.seal_through, request.as_arrived))
     parameters, inputs = {}, {}
     for layout in found:
@@ -52,6 +53,12 @@ def decide(found: list[Layout], request: Request) -> Decided:
         inputs[layout.table] = {"sources": digest(shas)}
     contents = sorted([file["table"], file["sha256"]] for file in listed)
     return Decided(sha256_of(canonical_json([asked, day, through, contents])), parameters, inputs, listed)
+
+
+def _settings(layout: Layout) -> dict:
+    """What a layout decides, as it comes back from a manifest."""
+    settings = {key: value for key, value in asdict(layout).items() if key not in ("files", "ignored")}
+    return json.loads(canonical_json(settings))
 
 
 @dataclass(frozen=True)
@@ -135,17 +142,22 @@ def told(written: Written, checks: list[dict]) -> dict:
             "ignored": list(part.layout.ignored), "lacks": [name for name in optional if name not in part.has]}
 
 
-def judged(written: Written) -> list[dict]:
-    """The verdict of the table's suite. A day that a person sealed without rows is data, whatever is usual."""
+def judged(written: Written, accepted: frozenset[str]) -> list[dict]:
+    """The verdict of the table's suite. Comparisons with earlier days that a person accepted are warnings, and a day
+    that a person sealed without rows is accepted. Refused when another check of severity `fail` does not hold."""
     prepared = written.prepared
     if prepared.plan.table == "quarantine" or prepared.existing:
         return prepared.existing.checks if prepared.existing else []
     try:
         return gate.judge(prepared.plan, prepared.profile)
     except gate.Refused as error:
-        if prepared.rows:
-            raise
-        return error.results
+        accepted = accepted if prepared.rows else accepted | {ROWS_TO_MEDIAN}
+        failed = {result["check"] for result in error.results if not result["passed"] and result["severity"] == FAIL}
+        if failed <= accepted:
+            return [{**result, "severity": WARN} if result["check"] in failed else result for result in error.results]
+        odd = sorted(check for check in failed if check == ROWS_TO_MEDIAN or check.endswith(NULL_RISE))
+        hint = f"\nIf the log is whole and that is how it was: --accept {' '.join(odd)}" if odd else ""
+        raise Refused(f"{error}{hint}") from error
 
 
 def commit(done: Conversion, decided: Decided, request: Request) -> dict | None:
@@ -164,7 +176,7 @@ def commit(done: Conversion, decided: Decided, request: Request) -> dict | None:
                 written.append(write(part, days, decided, request))
         whole = min(one.days[0] for one in written), max(one.days[1] for one in written)
         written += write_beside(done, whole, decided)
-        verdicts = [judged(one) for one in written]
+        verdicts = [judged(one, request.accept) for one in written]
     except BaseException:
         landing.abandon(one.prepared for one in written)
         raise

@@ -8,6 +8,7 @@ from jobs.presets import PRESETS
 from lake import dates
 from lake.columns import EVENT_TYPES
 from lake.tables import table
+from validation.suites import NULL_RISE, ROWS_TO_MEDIAN
 
 TABLES = ("events", "videos", "users")
 
@@ -32,6 +33,7 @@ class Request:
     max_bad_share: float = 0.01
     ignore: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
+    accept: frozenset[str] = frozenset()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
                        help="new columns that are no mistake and not wanted")
     found.add_argument("--without", nargs="+", action="extend", default=[], metavar="OURS",
                        help="optional columns that the log no longer has")
+    found.add_argument("--accept", nargs="+", action="extend", default=[], metavar="CHECK", type=_comparison,
+                       help="comparisons with earlier days that are odd and true: rows_to_median")
     return found
 
 
@@ -77,7 +81,8 @@ def parse(argv: list[str]) -> Request:
         options.error("--event-type is either one TYPE for every row or pairs TYPE=THEIRS")
     return Request(found.path, found.table, found.videos, found.users, found.preset, renamed, types,
                    constants[0] if constants else None, found.time_unit, bool(found.arrived_at), found.as_arrived,
-                   found.seal_through, found.max_bad_share, frozenset(found.ignore), frozenset(found.without))
+                   found.seal_through, found.max_bad_share, frozenset(found.ignore), frozenset(found.without),
+                   frozenset(found.accept))
 
 
 def _day(text: str) -> date:
@@ -106,6 +111,13 @@ def _mapping(text: str) -> tuple[str, str, str]:
         raise argparse.ArgumentTypeError(f"{text[:60]!r} is not OURS=THEIRS (PATH comes before --map); OURS is one of "
                                          + ", ".join(known))
     return name, ours, theirs
+
+
+def _comparison(text: str) -> str:
+    if text != ROWS_TO_MEDIAN and not text.endswith(f".{NULL_RISE}"):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} compares nothing with earlier days: only {ROWS_TO_MEDIAN} and "
+                                         f"COLUMN.{NULL_RISE} can be accepted")
+    return text
 
 
 def _type(text: str) -> tuple[str, str]:

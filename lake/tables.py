@@ -82,7 +82,7 @@ TABLES = (
     Table("raw_users", 1, ("user_id", "arrived_at"), "user_id", (), USER,
           "landed versions of user rows"),
     Table("ids", 1, ("kind", "id"), "id", (), (
-        required("kind", pa.string(), "user, video, creator or event"),
+        required("kind", pa.string(), "user, video or creator"),
         required("id", pa.int64(), "the id inside Nightreel"),
         required("original_id", pa.string(), "the string id in the log"),
     ), "string ids and what they became; empty for integer logs"),

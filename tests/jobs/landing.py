@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from jobs.command import run
 from lake import lineage, snapshot
 from lake.columns import EVENT, USER, VIDEO
 
+MINUTE = timedelta(minutes=1)
 TYPES = {column.name: column.type for column in (*EVENT, *VIDEO, *USER)}
 
 
@@ -28,9 +29,11 @@ def event(**cells: object) -> dict:
 
 
 def events(days: int = 3, per_day: int = 4) -> list[dict]:
-    """Good plays on the first days of 2026, four users and videos."""
-    return [event(user_id=n % 4, video_id=n % 3, event_time=at(f"2026-01-{day + 1:02} 10:00:{n:02}"),
-                  arrived_at=at(f"2026-01-{day + 1:02} 10:01:{n:02}")) for day in range(days) for n in range(per_day)]
+    """Good plays on the first days of 2026, one a second, four users and videos."""
+    begin = at("2026-01-01 10:00:00")
+    times = [begin + timedelta(days=day, seconds=n) for day in range(days) for n in range(per_day)]
+    return [event(user_id=n % per_day % 4, video_id=n % per_day % 3, event_time=time, arrived_at=time + MINUTE)
+            for n, time in enumerate(times)]
 
 
 def parquet(path: Path, rows: Sequence[dict], **types: pa.DataType) -> Path:

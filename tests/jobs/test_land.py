@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from jobs import land
-from lake import conversion, landing, lineage, numbered_log, snapshot, sources
+from lake import conversion, landing, lineage, numbered_log, snapshot, sources, storage
 from lake.lineage import Missing
 from tests.jobs.landing import at, event, events, files_under, landed, parquet, rows_of
 from validation import gate
@@ -55,6 +55,20 @@ def test_a_refusal_of_the_gate_leaves_nothing(home, tmp_path, monkeypatch, capsy
     code, said = landed(capsys, parquet(tmp_path / "a.parquet", events()))
     assert code == 3 and "because" in said
     assert files_under(home) == {}
+
+
+def test_an_odd_day_is_refused_until_a_person_accepts_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path / "home"))
+    landed(capsys, parquet(tmp_path / "a.parquet", events(days=1, per_day=2_500)))
+    small = parquet(tmp_path / "b.parquet", [event(arrived_at=at("2026-01-02 10:00:00"))])
+    code, said = landed(capsys, small)
+    assert code == 3 and "rows_to_median" in said and "--accept rows_to_median" in said
+    assert len(numbered_log.entries("landing")) == 1
+    assert landed(capsys, small, "--accept", "rows_to_median")[0] == 0
+    odd = [check for check in lineage.landed(lineage.landings("raw_events")[1]).checks if not check["passed"]]
+    assert [(check["check"], check["severity"]) for check in odd] == [("rows_to_median", "warn")]
+    (tmp_path / "empty").mkdir()
+    assert landed(capsys, tmp_path / "empty", "--seal-through", "2026-01-03")[0] == 0
 
 
 def test_the_same_files_again_change_nothing(home, tmp_path, capsys):
@@ -270,7 +284,8 @@ def test_dimension_rows_are_unique_per_arrival(home, tmp_path, capsys):
     ["--seal-through", "9" * 10_000], ["--max-bad-share", "nan"], ["--max-bad-share", "-1"], ["--map", "nonsense"],
     ["--map", "users_id=a"], ["--map", "films.title=a"], ["--table", "films"], ["--preset", "../../etc"],
     ["--event-type", "watch"], ["--event-type", "play", "like=heart"], ["--arrived-at", "now"], ["--nonsense"],
-    ["--preset", "movielens", "--map", "user_id=a"], ["--seal", "2026-01-01"], ["--table", "videos", "--users", "x"]])
+    ["--preset", "movielens", "--map", "user_id=a"], ["--seal", "2026-01-01"], ["--accept", "arrived_at.max"],
+    ["--table", "videos", "--users", "x"]])
 def test_hostile_arguments_touch_nothing(home, tmp_path, capsys, argv):
     log = parquet(tmp_path / "a.parquet", events())
     code, said = landed(capsys, log, *argv)
@@ -314,3 +329,62 @@ def test_columns_that_come_and_go_are_noticed(home, tmp_path, capsys):
     assert code == 3 and "'watched' is new" in said
     assert landed(capsys, log, "--map", "watch_ms=watched")[0] == 0
     assert rows_of("raw_events")[-1]["watch_ms"] == 5_000
+
+
+class Killed(BaseException):
+    """What kill -9 looks like from inside: nothing is cleaned up."""
+
+
+def test_killed_at_any_write_it_is_landed_whole_the_next_time(home, tmp_path, monkeypatch, capsys):
+    log = parquet(tmp_path / "log/a.parquet", [*({**row, "user_id": str(row["user_id"])} for row in events()),
+                                               event(user_id=None)], user_id=pa.string())
+    videos = parquet(tmp_path / "v.parquet", [{"video_id": 1, "title": "one"}])
+    monkeypatch.setattr(snapshot, "abandon", lambda attempt: None)
+    whole = None
+    for last in range(1, 100):
+        monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path / f"home{last}"))
+        with monkeypatch.context() as patch:
+            _die_at(patch, last)
+            try:
+                assert landed(capsys, log, "--videos", videos)[0] == 0
+                break
+            except Killed:
+                assert lineage.landings("raw_events") == lineage.landings("raw_videos") == []
+        code, said = landed(capsys, log, "--videos", videos)
+        assert code == 0, said
+        (entry,) = numbered_log.entries("landing")
+        hashes = {told["table"]: told["content_hash"] for told in entry["tables"]}
+        whole = whole or hashes
+        assert hashes == whole and set(whole) == {"raw_events", "raw_videos", "ids", "quarantine"}
+        kept = {Path(path).name for told in entry["tables"] for path in snapshot.paths(lineage.landed(told))}
+        found = [name for name in files_under(tmp_path / f"home{last}") if name.endswith(".parquet")]
+        assert len(found) == len(entry["tables"]) and {Path(name).name for name in found} == kept
+    assert last == 10  # four files, four manifests, one entry
+
+
+def _die_at(patch: pytest.MonkeyPatch, last: int) -> None:
+    """Killed just before the n-th file would come into being."""
+    count = iter(range(1, 100))
+
+    def counted(function):
+        def call(*args):
+            if next(count) == last:
+                raise Killed
+            return function(*args)
+        return call
+
+    patch.setattr(storage, "write_bytes", counted(storage.write_bytes))
+    patch.setattr(storage, "create_if_absent", counted(storage.create_if_absent))
+
+
+def test_two_processes_seal_a_day_once(tmp_path):
+    """Two people land different files of the same days at the same moment."""
+    said = {"NIGHTREEL_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
+    logs = [parquet(tmp_path / f"{n}.parquet", events(per_day=4 + n)) for n in range(2)]
+    root = Path(land.__file__).parents[1]
+    runs = [subprocess.Popen([sys.executable, "-m", "jobs.land", str(log)], env=said, cwd=root, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE) for log in logs]
+    errors = [run.communicate(timeout=300)[1] for run in runs]
+    assert sorted(run.returncode for run in runs) == [0, 3], errors
+    assert any("sealed already" in error for error in errors)
+    assert len(list((tmp_path / "home/log/landing").iterdir())) == 1
