@@ -1,15 +1,13 @@
 """The catalogue as known at a date: every video that a catalogue row or an event told us of before it."""
 
-from collections.abc import Iterator
 from datetime import date
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import SparkSession
-from pyspark.sql.pandas.types import from_arrow_schema
 
-from features.frames import buckets_of_part, parts_for
+from features.frames import collect_rows, parts_for
 from lake import dates, lineage, snapshot
 from lake.columns import TIMESTAMP
 from lake.dimensions import latest, original_ids, versions
@@ -34,18 +32,15 @@ def _first_arrivals(session: SparkSession, as_of: date) -> pa.Table:
     chunks = lineage.chunks("events", as_of)
     parts = parts_for(sum(chunk.rows for chunk in chunks), session)
 
-    def produce(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for part in batch.column(0).to_pylist():
-                pieces = [snapshot.read(chunk, ["video_id", "arrived_at"], buckets_of_part(part, parts))
-                          for chunk in chunks]
-                rows = pa.concat_tables([_ARRIVAL.empty_table(), *(p.rename_columns(_ARRIVAL.names).cast(_ARRIVAL) for p in pieces)])
-                known = rows.filter(pa.array(rows["first_arrival"].cast(pa.int64()).to_numpy()
-                                             < dates.midnight_us(as_of)))
-                least = known.group_by("video_id").aggregate([("first_arrival", "min")])
-                yield from least.rename_columns(_ARRIVAL.names).cast(_ARRIVAL).to_batches()
+    def produce(buckets: list[int]) -> pa.Table:
+        pieces = [snapshot.read(chunk, ["video_id", "arrived_at"], buckets) for chunk in chunks]
+        rows = pa.concat_tables([_ARRIVAL.empty_table(),
+                                 *(piece.rename_columns(_ARRIVAL.names).cast(_ARRIVAL) for piece in pieces)])
+        known = rows.filter(pa.array(rows["first_arrival"].cast(pa.int64()).to_numpy() < dates.midnight_us(as_of)))
+        least = known.group_by("video_id").aggregate([("first_arrival", "min")])
+        return least.rename_columns(_ARRIVAL.names).cast(_ARRIVAL)
 
-    return session.range(0, parts, 1, numPartitions=parts).mapInArrow(produce, from_arrow_schema(_ARRIVAL)).toArrow()
+    return collect_rows(session, produce, _ARRIVAL, parts)
 
 
 def catalogue_rows(videos: pa.Table, first_events: pa.Table, all_versions: pa.Table, as_of: date) -> pa.Table:

@@ -4,14 +4,14 @@ Spark's own operators never touch a value, so the bytes depend neither on Spark 
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterator
 
-import numpy as np
 import pyarrow as pa
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from lake import snapshot
+from lake import snapshot, storage
 from lake.hashing import BUCKETS, bucket_of
 from lake.tables import table
 
@@ -39,13 +39,16 @@ def per_bucket(session: SparkSession, work: Work, parts: int) -> list[dict]:
 
     `work` reads and writes the lake by itself.
     """
-    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for part in _numbers(batches):
-            results = work(part, buckets_of_part(part, parts))
-            yield pa.record_batch([pa.array([json.dumps(results)])], schema=_ACCOUNT)
+    def run(part: int) -> pa.Table:
+        return pa.table({"account": [json.dumps(work(part, buckets_of_part(part, parts)))]}, schema=_ACCOUNT)
 
-    rows = session.range(0, parts, 1, numPartitions=parts).mapInArrow(run, "account string").collect()
+    rows = _map_parts(session, run, _ACCOUNT, parts).collect()
     return [result for row in rows for result in json.loads(row["account"])]
+
+
+def collect_rows(session: SparkSession, produce: Produce, schema: pa.Schema, parts: int) -> pa.Table:
+    """The rows (of `schema`) that every part produces from its buckets, brought to the driver."""
+    return _map_parts(session, lambda part: produce(buckets_of_part(part, parts)), schema, parts).toArrow()
 
 
 def shuffle_and_write(session: SparkSession, produce: Produce, schema: pa.Schema, parts: int, name: str, folder: str,
@@ -57,24 +60,29 @@ def shuffle_and_write(session: SparkSession, produce: Produce, schema: pa.Schema
     """
     bucket_by = table(name).bucket_by
 
-    def map_side(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for part in _numbers(batches):
-            rows = produce(buckets_of_part(part, parts))
-            target = bucket_of(rows[bucket_by].to_numpy()) % parts
-            yield from rows.append_column("_part", pa.array(target, pa.int32())).to_batches(max_chunksize=100_000)
+    def with_target(part: int) -> pa.Table:
+        rows = produce(buckets_of_part(part, parts))
+        return rows.append_column("_part", pa.array(bucket_of(rows[bucket_by].to_numpy()) % parts, pa.int32()))
 
-    def reduce_side(rows: pa.Table) -> pa.Table:
+    def write(rows: pa.Table) -> pa.Table:
         part = rows["_part"][0].as_py()
         finished, facts = finish(rows.drop_columns("_part"))
         account = snapshot.write_part(name, folder, finished, f"part-{part:05d}") | facts
         return pa.table({"account": [json.dumps(account)]}, schema=_ACCOUNT)
 
-    keyed = schema.append(pa.field("_part", pa.int32()))
-    mapped = session.range(0, parts, 1, numPartitions=parts).mapInArrow(map_side, from_arrow_schema(keyed))
-    rows = mapped.repartition(parts, "_part").groupBy("_part").applyInArrow(reduce_side, "account string").collect()
+    mapped = _map_parts(session, with_target, schema.append(pa.field("_part", pa.int32())), parts)
+    rows = mapped.repartition(parts, "_part").groupBy("_part").applyInArrow(write, "account string").collect()
     return sorted((json.loads(row["account"]) for row in rows), key=lambda account: account["path"])
 
 
-def _numbers(batches: Iterable[pa.RecordBatch]) -> Iterator[int]:
-    for batch in batches:
-        yield from np.asarray(batch.column(0)).tolist()
+def _map_parts(session: SparkSession, work: Callable[[int], pa.Table], schema: pa.Schema, parts: int) -> DataFrame:
+    """One Spark task per part number. Workers look for the lake where the driver does, whatever their environment."""
+    home = storage.home()
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        os.environ["NIGHTREEL_HOME"] = home
+        for batch in batches:
+            for part in batch.column(0).to_pylist():
+                yield from work(part).to_batches(max_chunksize=100_000)
+
+    return session.range(0, parts, 1, numPartitions=parts).mapInArrow(run, from_arrow_schema(schema))
