@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from funnel import sources
+from funnel import ragged, sources
 from funnel.neighbours import Neighbours
 from funnel.night import Night, Users
 from funnel.popular import country_codes, fill, popular_order
@@ -95,13 +95,11 @@ class _Union:
 
 
 def _union(night: Night, found: dict[str, sources.Found]) -> _Union:
-    """Each pair once, under its best source: one sort of keys that carry where they came from."""
+    """Each pair once, under its best source."""
     names = [name for name in SOURCES if name in found]
     keys = np.concatenate([found[name].row * night.size + found[name].video for name in names])
     lengths = [len(found[name].row) for name in names]
-    shift = max(len(keys), 1).bit_length()
-    packed = np.sort((keys << shift) | np.arange(len(keys)))
-    came_from, keys = packed & ((1 << shift) - 1), packed >> shift
+    keys, came_from = ragged.sort_keys(keys)
     first = np.ones(len(keys), bool)
     first[1:] = keys[1:] != keys[:-1]
     place = np.empty(len(keys), np.int64)

@@ -58,9 +58,10 @@ class Reached:
 def reached(plays: sparse.csr_matrix, neighbours: sparse.csr_matrix) -> Reached:
     """Sums of the weighted neighbours of each user's last plays f32[U, V]."""
     total = (plays @ neighbours).tocsr()
-    total.sort_indices()
-    offsets, video = total.indptr.astype(np.int64), total.indices.astype(np.int64)
-    return Reached(offsets, video, total.data, ragged.row_of(offsets) * total.shape[1] + video)
+    offsets = total.indptr.astype(np.int64)
+    row = ragged.row_of(offsets)
+    keys, order = ragged.sort_keys(row * total.shape[1] + total.indices)
+    return Reached(offsets, keys - row * total.shape[1], np.take(total.data, order), keys)
 
 
 def strongest(total: Reached, known: Recent, n: int) -> Found:

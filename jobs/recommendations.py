@@ -14,11 +14,10 @@ from lake import dates, lineage, numbered_log, snapshot, storage
 from lake.snapshot import Attempt
 from lake.tables import table
 from publishing.baseline import fallback_rows
-from publishing.nightly_lists import Task, night_neighbours, rows_for, write_lists
+from publishing.nightly_lists import Task, groups, night_neighbours, rows_for, write_lists
 from publishing.release_file import LONGEST_LIST
 
 USERS_PER_PART = 20_000
-USERS_PER_CORE = 500
 BASELINES = ("decayed", "7d", "all")
 _DEFAULTS = table("recommendations").parameters
 
@@ -70,8 +69,7 @@ def _write(attempt: Attempt, k: int, active_days: int) -> tuple[list[dict], dict
     task = Task(storage.home(), night_tables(as_of), model, lineage.resolve("ann_index", as_of) if model else None,
                 best_baseline(as_of), attempt.folder, k, active_days)
     shared = session.sparkContext.broadcast(night_neighbours(task.tables) if model else None)
-    users = task.tables.manifests["histories"].rows
-    parts = _parts(users, session.sparkContext.defaultParallelism)
+    parts = _parts(task, session.sparkContext.defaultParallelism)
     accounts = per_bucket(session, lambda part, buckets: write_lists(task, shared.value, part, buckets), parts)
     shared.destroy()
     counts = {name: sum(account[name] for account in accounts) for name in ("users", "short_users")}
@@ -79,10 +77,10 @@ def _write(attempt: Attempt, k: int, active_days: int) -> tuple[list[dict], dict
                                "baseline": "" if model else task.baseline}
 
 
-def _parts(users: int, cores: int) -> int:
-    """How many tasks and files: a power of two up to 64, enough for the cores where there is work for each."""
-    wanted = max(1, users // USERS_PER_PART, min(cores, users // USERS_PER_CORE))
-    return min(1 << (wanted - 1).bit_length(), 64)
+def _parts(task: Task, cores: int) -> int:
+    """How many tasks and files: a power of two, one per core or more of large tables, never less than a whole group."""
+    wanted = max(1, task.tables.manifests["histories"].rows // USERS_PER_PART, cores)
+    return min(1 << (wanted - 1).bit_length(), groups(task.tables))
 
 
 def best_baseline(as_of: date) -> str:

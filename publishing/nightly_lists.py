@@ -1,7 +1,7 @@
 """The lists of a night, part by part: what a worker does with its buckets of users.
 
-A worker loads night, model and index once and keeps them while it lives. Users of a bucket are taken in order of id, in
-batches whose size depends on the catalogue alone, so lists are the same whatever the parallelism.
+A worker loads night, model and index once and keeps them while it lives. Users are taken in groups of buckets and in
+order of id, in batches that follow from the night alone, so lists are the same whatever the parallelism.
 """
 
 import os
@@ -18,13 +18,13 @@ from funnel.night import Night, NightTables, load_histories, load_night, load_us
 from funnel.retrieval import Retrieval
 from funnel.users import Users, take_users
 from lake import snapshot
-from lake.hashing import BUCKETS, bucket_of
+from lake.hashing import BUCKETS
 from lake.snapshot import Manifest
 from lake.tables import table
 from publishing.baseline import baseline_rows
 
 NEIGHBOUR_PLAYS = 5_000_000
-USERS_AT_ONCE = 20_000
+USERS_PER_GROUP = 512
 BATCH_CELLS = 1 << 25
 BATCH_CANDIDATES = 1 << 17
 BATCH_USERS = (16, 512)
@@ -61,11 +61,11 @@ class Loaded:
 
 
 def night_neighbours(tables: NightTables) -> Neighbours:
-    """Neighbours from the histories of whole buckets, as many as hold about five million plays: a fixed random sample
-    of a large service's users, all of a small one's."""
+    """Neighbours from the histories of whole groups of buckets, as many as hold about five million plays: a fixed
+    random sample of a large service's users, all of a small one's."""
     parts, plays = [], 0
-    for buckets in together(tables, list(range(BUCKETS))):
-        parts.append(load_histories(tables.as_of, buckets, tables=tables))
+    for group in range(groups(tables)):
+        parts.append(load_histories(tables.as_of, buckets_of(group, tables), tables=tables))
         plays += len(parts[-1].video_ids)
         if plays >= NEIGHBOUR_PLAYS:
             break
@@ -75,19 +75,32 @@ def night_neighbours(tables: NightTables) -> Neighbours:
     return neighbours(load_night(tables.as_of, tables=tables), people)
 
 
-def together(tables: NightTables, buckets: list[int]) -> list[list[int]]:
-    """The buckets in groups that are worth one reading: about 20,000 users each."""
-    step = max(1, BUCKETS * USERS_AT_ONCE // max(tables.manifests["histories"].rows, 1))
-    return [buckets[start:start + step] for start in range(0, len(buckets), step)]
+def groups(tables: NightTables) -> int:
+    """How many groups the 64 buckets form: a power of two, so that a group has about 512 users or is one bucket.
+
+    Users of a group are ranked together, so it follows from the night alone, never from where the night runs.
+    """
+    return min(BUCKETS, 1 << max(0, -(-tables.manifests["histories"].rows // USERS_PER_GROUP) - 1).bit_length())
+
+
+def buckets_of(group: int, tables: NightTables) -> list[int]:
+    return list(range(group, BUCKETS, groups(tables)))
 
 
 def write_lists(task: Task, shared: Neighbours | None, part: int, buckets: list[int]) -> list[dict]:
     """Write the lists of the users in these buckets as one file; returns its account, with `users` and how many of
-    them got fewer than K rows (`short_users`). shared: neighbours of the night, None without a model."""
+    them got fewer than K rows (`short_users`). shared: neighbours of the night, None without a model.
+
+    ValueError when the buckets are not whole groups.
+    """
     os.environ["NIGHTREEL_HOME"] = task.home  # a worker may be of another machine, or older than this lake
+    count = groups(task.tables)
+    mine = sorted({bucket % count for bucket in buckets})
+    if len(buckets) != len(mine) * BUCKETS // count:
+        raise ValueError(f"part {part} has some buckets of a group without the others; deal at most {count} parts")
     written, users, short = [table("recommendations").schema.empty_table()], 0, 0
-    for group in together(task.tables, buckets):
-        people = load_users(task.tables.as_of, group, task.active_days, task.tables)
+    for group in mine:
+        people = load_users(task.tables.as_of, buckets_of(group, task.tables), task.active_days, task.tables)
         for batch in batches(people, loaded(task).night.size, rows_for(task.k)):
             rows = list_rows(task, shared, batch)
             lengths = np.bincount(np.searchsorted(batch.user_ids, rows["user_id"].to_numpy()), minlength=batch.size)
@@ -98,15 +111,12 @@ def write_lists(task: Task, shared: Neighbours | None, part: int, buckets: list[
 
 
 def batches(users: Users, videos: int, length: int) -> Iterator[Users]:
-    """Users of one bucket at a time in order of id, so many that neither users × videos nor their candidates for lists
-    of `length` rows grow with the world."""
+    """Users in order of id, so many at a time that neither users × videos nor their candidates for lists of `length`
+    rows grow with the world."""
     each = sum(asdict(funnel_rules(length).candidates).values())
     size = int(np.clip(min(BATCH_CELLS // max(videos, 1), BATCH_CANDIDATES // each), *BATCH_USERS))
-    bucket = bucket_of(users.user_ids)
-    for one in np.unique(bucket):
-        rows = np.flatnonzero(bucket == one)
-        for start in range(0, len(rows), size):
-            yield take_users(users, rows[start:start + size])
+    for start in range(0, users.size, size):
+        yield take_users(users, np.arange(start, min(start + size, users.size)))
 
 
 def list_rows(task: Task, shared: Neighbours | None, users: Users) -> pa.Table:

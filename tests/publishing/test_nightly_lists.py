@@ -53,13 +53,17 @@ def buckets_of(accounts: list[dict]) -> dict[str, str]:
     return {bucket: value for account in accounts for bucket, value in account["buckets"].items()}
 
 
-def test_parts_make_the_same_rows_however_they_are_dealt(task: Task) -> None:
+def test_parts_make_the_same_rows_however_they_are_dealt(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     near = night_neighbours(task.tables)
-    whole = write_lists(task, near, 0, list(range(64)))
-    halves = [account for part in range(2) for account in write_lists(task, near, part, list(range(part, 64, 2)))]
-    single = [account for part in range(64) for account in write_lists(task, near, part, [part])]
-    assert buckets_of(whole) == buckets_of(halves) == buckets_of(single)
-    assert whole[0]["users"] == 120 and whole[0]["short_users"] == 0 and json.dumps(whole)
+    assert nightly_lists.groups(task.tables) == 1
+    monkeypatch.setattr(nightly_lists, "USERS_PER_GROUP", 20)
+    assert nightly_lists.groups(task.tables) == 8, "120 users, about 20 together, a power of two"
+    dealt = {parts: [account for part in range(parts) for account in
+                     write_lists(task, near, part, list(range(part, 64, parts)))] for parts in (1, 2, 8)}
+    assert buckets_of(dealt[1]) == buckets_of(dealt[2]) == buckets_of(dealt[8])
+    assert dealt[1][0]["users"] == 120 and dealt[1][0]["short_users"] == 0 and json.dumps(dealt)
+    with pytest.raises(ValueError, match="at most 8 parts"):
+        write_lists(task, near, 0, list(range(0, 64, 16)))
 
 
 def test_lists_hold_spare_rows_and_nothing_that_may_not_be_shown(task: Task) -> None:
