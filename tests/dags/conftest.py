@@ -1,7 +1,6 @@
 """A real Airflow database in a temporary home, migrated once for all tests of the DAGs."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +20,9 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.environ["NIGHTREEL_HOME"] = str(tmp_path_factory.mktemp("home"))
     os.environ.update(with_airflow.environment())
     with_airflow.password()
-    migrated = subprocess.run(["airflow", "db", "migrate"], capture_output=True, text=True, check=False)
-    assert migrated.returncode == 0, migrated.stdout[-2000:] + migrated.stderr[-2000:]
+    from airflow.utils.db import initdb
+
+    initdb()
     yield Path(os.environ["AIRFLOW_HOME"])
     os.environ.clear()
     os.environ.update(before)
