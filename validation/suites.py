@@ -65,9 +65,9 @@ def _complete(declared: Table, summed: bool = False) -> tuple[Check, ...]:
             at_least("sums.min", 0, "counts and watch time can't be negative"))
 
 
-def _steady(*columns: str) -> tuple[Check, ...]:
+def _steady(*columns: str, severity: str = FAIL) -> tuple[Check, ...]:
     """Optional columns that vanish from one day to the next mean a broken log, not a poorer one."""
-    return tuple(at_most(f"{column}.{NULL_RISE}", 0.5, f"{column} vanished from rows that used to have it")
+    return tuple(at_most(f"{column}.{NULL_RISE}", 0.5, f"{column} vanished from rows that used to have it", severity)
                  for column in columns)
 
 
@@ -80,6 +80,7 @@ def _some(why: str, severity: str = FAIL) -> Check:
 
 
 _HALF_A_DAY = _floor(0.5, "less than half the usual day looks like a log that was cut off")
+_HALF_AGAIN = _floor(0.5, "less than half the usual day; landing refused it or a person accepted it there", WARN)
 _NO_FUTURE = at_most("arrived_at.max", "last_instant", "a row that arrived at as_of or later was not known yet")
 _HAPPENED = between("event_time.min", EARLIEST_US, "last_instant", "an event before 1970 is a broken clock")
 _TOLERANCE = at_most("event_time.max", "next_instant", "an event over a day ahead of its arrival is a broken clock")
@@ -100,16 +101,18 @@ def _checks() -> dict[str, tuple[Check, ...]]:
         "raw_events": (_EMPTY_DAY, _HALF_A_DAY, _unique(t("raw_events")), *_complete(t("raw_events")), _NO_FUTURE,
                        _HAPPENED, _TOLERANCE, _MEASURED, _PROPENSITY, _PROPENSITY_TOP, *_steady(*_EVENT_COLUMNS)),
         "raw_videos": (_some("a landing without videos changes nothing", WARN), _floor(0.1, "the catalogue export is "
-                       "a tenth of its usual size"), _unique(t("raw_videos")), *_complete(t("raw_videos")),
+                       "a tenth of its usual size; daily changes after a first full export are that too", WARN),
+                       _unique(t("raw_videos")), *_complete(t("raw_videos")),
                        _NO_FUTURE, _LENGTH, *_steady("categories", "title", "creator_id", "duration_ms")),
         "raw_users": (_some("a landing without users changes nothing", WARN), _floor(0.1, "the user export is a tenth "
-                      "of its usual size"), _unique(t("raw_users")), *_complete(t("raw_users")), _NO_FUTURE,
+                      "of its usual size; daily changes after a first full export are that too", WARN),
+                      _unique(t("raw_users")), *_complete(t("raw_users")), _NO_FUTURE,
                       *_steady("country", "language")),
-        "ids": (_some("an integer log has no string ids", WARN), _floor(0.1, "a tenth of the usual new ids"),
+        "ids": (_some("an integer log has no string ids", WARN), _floor(0.1, "a tenth of the usual new ids", WARN),
                 _unique(t("ids")), *_complete(t("ids"))),
-        "events": (_EMPTY_DAY, _HALF_A_DAY, _unique(t("events")), *_complete(t("events")), _NO_FUTURE, _HAPPENED,
-                   _TOLERANCE, _MEASURED, _PROPENSITY, _PROPENSITY_TOP, *_steady(*_EVENT_COLUMNS)),
-        "tiles": (_EMPTY_DAY, _HALF_A_DAY, _unique(t("tiles")), *_complete(t("tiles"), summed=True),
+        "events": (_EMPTY_DAY, _HALF_AGAIN, _unique(t("events")), *_complete(t("events")), _NO_FUTURE, _HAPPENED,
+                   _TOLERANCE, _MEASURED, _PROPENSITY, _PROPENSITY_TOP, *_steady(*_EVENT_COLUMNS, severity=WARN)),
+        "tiles": (_EMPTY_DAY, _HALF_AGAIN, _unique(t("tiles")), *_complete(t("tiles"), summed=True),
                   at_most("arrival_day.max", "last_day", "a tile may only hold what arrived before as_of"),
                   at_most("event_day.max", "next_day", "an event day far ahead of its arrival is a broken clock"),
                   at_least("event_day.min", 0, "an event day before 1970 is a broken clock")),
