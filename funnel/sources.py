@@ -27,7 +27,7 @@ def retrieved(night: Night, users: Users, known: Recent, retrieval: Retrieval, u
               n: int) -> Found:
     """The nearest n unseen videos: asks for more than n, because the nearest are often seen."""
     seen = int(np.diff(users.seen_offsets).max(initial=0))
-    asked = min(night.size, n + min(seen, max(n // 2, 50)))
+    asked = min(night.size, n + min(seen, max(n // 4, 50)))
     video, score = retrieval.top(user_vectors, asked)
     row = np.repeat(np.arange(users.size), video.shape[1])
     return _unseen_first(night, known, row, video.ravel(), score.ravel(), n)
