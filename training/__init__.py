@@ -1,0 +1,1 @@
+"""What a model is: examples, retrieval model, ranker, loop, metrics, evaluation, registry."""

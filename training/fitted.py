@@ -1,0 +1,77 @@
+"""A fitted retrieval model as the funnel sees it: users and videos in, numpy vectors out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from funnel.night import Night
+from funnel.users import Users
+from training import loop, moments, sequences, vocabulary
+from training.moments import Videos
+from training.retrieval import Retrieval
+from training.sequences import SECOND_US
+from training.settings import RetrievalSettings
+from training.vocabulary import Vocabulary
+
+BATCH_TOKENS = 16_384
+ASKED_AFTER_US = 12 * 3600 * SECOND_US
+
+
+@dataclass(frozen=True, eq=False)
+class FittedRetrieval:
+    """The model, what it has names for, and the vectors of the videos it was fitted on.
+
+    known: f32[N, d] of vocabulary.video_ids, kept so that a history can hold videos that a night no longer has.
+    """
+
+    model: Retrieval
+    names: Vocabulary
+    settings: RetrievalSettings
+    known: np.ndarray
+
+    @staticmethod
+    def of(model: Retrieval, names: Vocabulary, settings: RetrievalSettings, videos: Videos) -> "FittedRetrieval":
+        """With the vectors of the videos that have names, all of which the catalogue must hold."""
+        vectors = content_vectors(model, names, videos)
+        return FittedRetrieval(model, names, settings, vectors[np.searchsorted(videos.video_ids, names.video_ids)])
+
+    def video_vectors(self, night: Night) -> np.ndarray:
+        """f32[V, d + F]: what the index of a night holds; the inner product with a user's vector is the score."""
+        return np.concatenate([content_vectors(self.model, self.names, night), moments.of_night(night)], axis=1)
+
+    @torch.inference_mode()
+    def user_vectors(self, users: Users) -> np.ndarray:
+        """f32[U, d + F]: what each user would play twelve hours after the last play; zeros for a user without plays.
+
+        A video that came after the fit is passed over. The vector depends on the user's own history alone.
+        """
+        self.model.eval()
+        histories = sequences.of_users(users, self.names.video_ids, self.names, self.settings.length)
+        found = np.zeros((users.size, self.known.shape[1] + len(moments.NAMES)), np.float32)
+        for rows in sequences.batches(histories.lengths, BATCH_TOKENS):
+            found[rows] = self._last(histories, rows)
+        return found
+
+    def _last(self, histories: sequences.Sequences, rows: np.ndarray) -> np.ndarray:
+        where = next(self.model.parameters()).device
+        flat, real = sequences.pad(histories, rows)
+        last = histories.lengths[rows] - 1
+        event_us, video = histories.event_us[flat], histories.video[flat]
+        asked_us = np.concatenate([event_us[:, 1:], event_us[:, :1]], 1)
+        asked_us[np.arange(len(rows)), last] = event_us[np.arange(len(rows)), last] + ASKED_AFTER_US
+        plays = self.known[np.maximum(video, 0)] * ((video >= 0) & real)[..., None]           # [B, L, d]
+        inputs = (plays.astype(np.float32), histories.liked[flat].astype(np.int64), histories.country[rows],
+                  event_us / SECOND_US, asked_us / SECOND_US)
+        out = self.model.users(*(torch.from_numpy(array).to(where) for array in inputs))       # [B, L, d + F]
+        return out[torch.arange(len(rows)), torch.from_numpy(last)].cpu().numpy()
+
+
+@torch.inference_mode()
+def content_vectors(model: Retrieval, names: Vocabulary, videos: Videos) -> np.ndarray:
+    """f32[V, d]: the video tower's vectors, without what a night knows."""
+    model.eval()
+    encoded, where = vocabulary.encode(names, videos), next(model.parameters()).device
+    parts = [model.videos(*loop.tensors(encoded, piece, where)).cpu().numpy()
+             for piece in sequences.pieces(len(videos.video_ids), 65_536)]
+    return np.concatenate([np.zeros((0, model.users.taste.out_features), np.float32), *parts])

@@ -1,0 +1,114 @@
+"""One whole fit of the funnel as of a date: retrieval before the label days, lists, ranker, then retrieval to the end.
+
+    fitted on plays before the label days → lists of those days → ranker;  fitted on everything → what is used
+
+The first of the two retrieval fits stops early by the label days' NDCG@10 (only the number of passes is taken from
+them); the second, and a later refit, run as many passes. So nothing in a ranker's lists knew what it is asked.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+
+from funnel.night import Night, load_histories, load_night, with_features
+from funnel.rewind import rewind
+from funnel.users import Users
+from lake import lineage, snapshot
+from lake.dates import midnight_us
+from training import evaluation, label_days, lists, loop, ranker, response, sequences, settings, vocabulary, warm_start
+from training.bundle import Bundle
+from training.fitted import FittedRetrieval
+from training.known_videos import KnownVideos, known_videos
+from training.label_days import LabelDays
+from training.progress import Report
+from training.retrieval import Retrieval
+from training.settings import RankerSettings, RetrievalSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a fit as of a date reads: histories without features, every known video, and the night."""
+
+    as_of: date
+    users: Users
+    videos: KnownVideos
+    night: Night
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the judged fit found out and a refit repeats."""
+
+    retrieval: RetrievalSettings
+    ranker: RankerSettings
+    response_epochs: int | None
+
+
+def load(as_of: date) -> Material:
+    """lineage.Missing names what to build."""
+    return Material(as_of, load_histories(as_of), known_videos(as_of), load_night(as_of))
+
+
+def fit(material: Material, days: LabelDays, chosen: Chosen | None, earlier: FittedRetrieval | None,
+        report: Report) -> tuple[Bundle, Chosen]:
+    """Fit retrieval and ranker. chosen: None to search. earlier: a retrieval model fitted as of the label days' start,
+    where there is one already."""
+    start, users = days.start(material.as_of), material.users
+    cuts_us = label_days.cuts(users, material.as_of, days)
+    cut, before = label_days.cut_at(users, cuts_us), label_days.cut_at(users, np.full(users.size, midnight_us(start)))
+    night = rewind(material.night, before, start)
+    plays = lists.plays_after(users, cuts_us)
+    plan = chosen.retrieval if chosen else settings.retrieval_settings(
+        len(users.video_ids), users.size, len(material.videos.video_ids))
+    if earlier is None:
+        truth = _validation(night, cut, plays) if chosen is None else None
+        earlier = fit_retrieval(before, material.videos, plan, "retrieval before the label days", truth, report)
+    live = with_features(cut, lineage.resolve("feature_snapshots", start))
+    examples = lists.make(night, live, plays, earlier, plan.seed)
+    found = chosen.ranker if chosen else settings.ranker_settings(len(examples.user_ids))
+    play = ranker.fit(examples, found, chosen is None, report)
+    answers = response.fit(_responses(material.as_of), settings.RankerSettings(), chosen and chosen.response_epochs, report)
+    plan = replace(plan, epochs=earlier.settings.epochs)
+    final = fit_retrieval(users, material.videos, plan, "retrieval", None, report)
+    return Bundle(final, play, answers), Chosen(plan, play.settings, answers.epochs if answers else None)
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """Where a retrieval fit is judged while it runs: users as they were, and what they watched after."""
+
+    night: Night
+    users: Users
+    truth: evaluation.Truth
+
+    def ndcg(self, fitted: FittedRetrieval) -> float:
+        """NDCG@10 of exact retrieval alone."""
+        lister = evaluation.retrieval_only(self.night, fitted.video_vectors(self.night), fitted.user_vectors)
+        told = evaluation.judge(self.night, self.users, self.truth, {"retrieval": lister})
+        return float(told.per_user["ndcg@10"]["retrieval"].mean())
+
+
+def _validation(night: Night, cut: Users, plays: lists.Plays) -> Validation | None:
+    truth = evaluation.truth_of_pairs(night, cut, plays.row, plays.video_ids)
+    return Validation(night, cut, truth) if len(truth.rows) else None
+
+
+def fit_retrieval(users: Users, videos: KnownVideos, plan: RetrievalSettings, stage: str,
+                  validation: Validation | None, report: Report) -> FittedRetrieval:
+    """One retrieval fit on users' histories. validation: None to run exactly plan.epochs."""
+    names = vocabulary.learn(videos, users.video_ids, users.countries)
+    histories = sequences.of_users(users, videos.video_ids, names, plan.length)
+    catalogue = loop.catalogue_of(videos, names, histories, plan.moments)
+    model = Retrieval(names, plan)
+    sizes = (len(names.video_ids), len(names.creator_ids), len(names.categories))
+    warm_start.begin(model.videos, warm_start.find(histories, catalogue.encoded, sizes, plan.width, plan.seed))
+    judge = None if validation is None else lambda fitted: validation.ndcg(
+        FittedRetrieval.of(fitted, names, plan, videos))
+    plan = loop.fit(model, catalogue, histories, plan, stage, judge, report)
+    return FittedRetrieval.of(model, names, plan, videos)
+
+
+def _responses(as_of: date) -> response.Responses:
+    manifest = lineage.resolve("training_examples", as_of)
+    return response.of_table(snapshot.read(manifest, columns=response.TABLE_COLUMNS))

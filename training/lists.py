@@ -1,0 +1,100 @@
+"""What the ranker learns from: lists that the funnel would really have made at the cut, and what was watched after it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from funnel import ragged
+from funnel.candidates import candidate_rules, generate
+from funnel.neighbours import neighbours
+from funnel.night import Night
+from funnel.ranking import ranking_features
+from funnel.retrieval import Retrieval, exact_top
+from funnel.users import Users, take_users
+from training.fitted import FittedRetrieval
+from training.sequences import pieces
+
+LIST_LENGTH = 50
+USERS_AT_ONCE = 512
+NEGATIVES = 120
+MOST_USERS = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class ListExamples:
+    """n candidates of Q lists. features f32[n, F]; watched bool[n]; offsets i64[Q+1]; user_ids i64[Q]. Every watched
+    candidate is there, of the others at most 120 a list; `weight` f32[n] is how many candidates a row stands for."""
+
+    features: np.ndarray
+    watched: np.ndarray
+    weight: np.ndarray
+    offsets: np.ndarray
+    user_ids: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Plays:
+    """Plays to predict: ragged per user, i64 video ids."""
+
+    offsets: np.ndarray
+    video_ids: np.ndarray
+
+    @property
+    def row(self) -> np.ndarray:
+        return ragged.row_of(self.offsets)
+
+
+def plays_after(users: Users, cuts_us: np.ndarray) -> Plays:
+    """Each user's plays of the kept history at or after an instant of his own, i64[U]."""
+    later = users.event_us >= cuts_us[ragged.row_of(users.offsets)]
+    return Plays(ragged.keep(users.offsets, later), users.video_ids[later])
+
+
+def retrieval_of(fitted: FittedRetrieval, night: Night) -> Retrieval:
+    """The funnel's view of a fitted model, with exact search."""
+    vectors = fitted.video_vectors(night)
+    return Retrieval(vectors, exact_top(vectors))
+
+
+def make(night: Night, cut: Users, plays: Plays, fitted: FittedRetrieval, seed: int) -> ListExamples:
+    """Lists of the users that have a history at the cut and plays after it, candidates by the whole funnel.
+
+    night: as known at the first cut. cut: users as known at theirs, with features. plays: of the same users.
+    """
+    retrieval, near = retrieval_of(fitted, night), neighbours(night, cut)
+    rng = np.random.default_rng(seed)
+    rows = np.flatnonzero((np.diff(cut.offsets) > 0) & (np.diff(plays.offsets) > 0))
+    rows = np.sort(rng.permutation(rows)[:MOST_USERS])
+    parts = []
+    for piece in pieces(len(rows), USERS_AT_ONCE):
+        users = take_users(cut, rows[piece])
+        flat, offsets = ragged.take(plays.offsets, rows[piece])
+        found = generate(night, users, near, retrieval, fitted.user_vectors(users), candidate_rules(LIST_LENGTH))
+        wanted = ragged.row_of(offsets) * night.size + night.index_of(plays.video_ids[flat])
+        wanted = wanted[night.index_of(plays.video_ids[flat]) >= 0]
+        watched = np.isin(found.user_index * night.size + found.video_index, wanted)
+        kept, weight = _sample(found.offsets, watched, rng)
+        parts.append((ranking_features(night, users, found)[kept], watched[kept], weight[kept],
+                      np.diff(ragged.keep(found.offsets, kept)), users.user_ids))
+    return _useful(parts)
+
+
+def _sample(offsets: np.ndarray, watched: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """bool[N] rows to keep, all watched and up to NEGATIVES others a list, and f32[N] what each kept row stands for."""
+    row = ragged.row_of(offsets)
+    others = np.bincount(row[~watched], minlength=len(offsets) - 1)
+    share = np.minimum(NEGATIVES / np.maximum(others, 1), 1)
+    kept = watched | (rng.random(len(row)) < share[row])
+    return kept, np.where(watched, 1, 1 / share[row]).astype(np.float32)
+
+
+def _useful(parts: list[tuple[np.ndarray, ...]]) -> ListExamples:
+    """Lists with at least one watched candidate; the others teach nothing about order."""
+    if not parts:
+        return ListExamples(np.zeros((0, 0), np.float32), np.zeros(0, bool), np.zeros(0, np.float32),
+                            np.zeros(1, np.int64), np.zeros(0, np.int64))
+    features, watched, weight, lengths, user_ids = (np.concatenate(part) for part in zip(*parts, strict=True))
+    offsets = ragged.offsets_of(lengths)
+    useful = np.bincount(ragged.row_of(offsets)[watched], minlength=len(lengths)) > 0
+    rows, kept = ragged.take(offsets, np.flatnonzero(useful))
+    return ListExamples(features[rows], watched[rows], weight[rows], kept, user_ids[useful])

@@ -1,0 +1,150 @@
+"""Fitting the ranker's `play` head on lists: order inside a list first, then a probability that can be believed.
+
+Loss: softmax cross entropy over each list (Cao et al., "Learning to Rank: From Pairwise to Listwise Approach", ICML
+2007), negatives weighted by how many candidates each sampled one stands for, beside a share of plain cross entropy
+that keeps logits comparable between users. A fifth of the users is held out: for early stopping and calibration.
+"""
+
+import copy
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from funnel import ragged
+from funnel.ranking import FEATURE_NAMES
+from lake.hashing import splitmix64
+from training import calibration, metrics
+from training.calibration import Calibration
+from training.lists import ListExamples
+from training.loop import device
+from training.network import Heads, logits
+from training.progress import Epoch, Report
+from training.settings import RankerSettings
+
+HELD_OUT_OF = 5
+FEWEST_LISTS = 20
+PLAY = ("play",)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedRanker:
+    """The network, its calibration, the settings with the epochs that were right, and the held-out reliability."""
+
+    network: Heads
+    calibration: Calibration
+    settings: RankerSettings
+    reliability: list[dict]
+
+
+def held_out(user_ids: np.ndarray) -> np.ndarray:
+    """bool[U]: the users whose lists are not learned from; a fixed fifth, by hash."""
+    return splitmix64(user_ids) // np.uint64(64) % np.uint64(HELD_OUT_OF) == 0
+
+
+def choose(examples: ListExamples, lists: np.ndarray) -> ListExamples:
+    """The lists where the mask bool[Q] is true."""
+    rows, offsets = ragged.take(examples.offsets, np.flatnonzero(lists))
+    return ListExamples(examples.features[rows], examples.watched[rows], examples.weight[rows], offsets,
+                        examples.user_ids[lists])
+
+
+def fit(examples: ListExamples, settings: RankerSettings, search: bool, report: Report) -> FittedRanker:
+    """Fit the play head. search: stop early by NDCG@10 of the held-out lists; else run exactly settings.epochs.
+
+    With fewer than 20 lists there is nothing to learn from: `by_retrieval`.
+    """
+    if len(examples.user_ids) < FEWEST_LISTS:
+        return by_retrieval(settings)
+    rest = held_out(examples.user_ids)
+    learned, judged = choose(examples, ~rest), choose(examples, rest)
+    torch.manual_seed(settings.seed)
+    network = Heads(examples.features.shape[1], settings.hidden, PLAY, settings.dropout)
+    network.standardise(learned.features)
+    network.to(device())
+    epochs = _epochs(network, learned, judged, settings, search, report)
+    scores = logits(network, judged.features)[:, 0]
+    fitted = calibration.fit(scores, judged.watched.astype(np.float32), judged.weight)
+    told = calibration.reliability(fitted(scores), judged.watched.astype(np.float32), judged.weight)
+    return FittedRanker(network, fitted, replace(settings, epochs=epochs), told)
+
+
+def by_retrieval(settings: RankerSettings) -> FittedRanker:
+    """A ranker that only passes the retrieval score on, uncalibrated: what a log without training lists gets."""
+    network = Heads(len(FEATURE_NAMES), settings.hidden, PLAY, 0.0)
+    with torch.no_grad():
+        network.deep.weight.zero_()
+        network.deep.bias.zero_()
+        network.straight.weight[0, FEATURE_NAMES.index("retrieval_score")] = 1
+        network.clip.fill_(1e6)
+    return FittedRanker(network, Calibration(), settings, [])
+
+
+def _epochs(network: Heads, learned: ListExamples, judged: ListExamples, settings: RankerSettings, search: bool,
+            report: Report) -> int:
+    shuffle = np.random.default_rng(settings.seed)
+    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    best, kept, weights = -np.inf, settings.epochs, None
+    for number in range(1, settings.epochs + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * (1 - 0.9 * (number - 1) / settings.epochs)
+        begun = time.perf_counter()
+        loss = _pass(network, learned, optimizer, shuffle, settings)
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"the ranker's loss became {loss} in epoch {number}; lower its learning rate")
+        value = quality(logits(network, judged.features)[:, 0], judged)
+        report(Epoch("ranker", number, {"loss": loss, "ndcg@10": value}, time.perf_counter() - begun))
+        if search and value > best:
+            best, kept, weights = value, number, copy.deepcopy(network.state_dict())
+        if search and number - kept >= settings.patience:
+            break
+    if weights is not None:
+        network.load_state_dict(weights)
+    return kept
+
+
+def _pass(network: Heads, learned: ListExamples, optimizer: torch.optim.Optimizer, shuffle: np.random.Generator,
+          settings: RankerSettings) -> float:
+    network.train()
+    where, total, steps = device(), 0.0, 0
+    order = shuffle.permutation(len(learned.user_ids))
+    mean_rows = max(len(learned.watched) / max(len(order), 1), 1)
+    lists = max(1, int(settings.batch_rows / mean_rows))
+    for begin in range(0, len(order), lists):
+        rows, offsets = ragged.take(learned.offsets, order[begin:begin + lists])
+        batch = (torch.from_numpy(array).to(where) for array in (
+            learned.features[rows], learned.watched[rows], learned.weight[rows], ragged.row_of(offsets)))
+        loss = _loss(network, *batch, settings.pointwise)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total, steps = total + loss.item(), steps + 1
+    return total / max(steps, 1)
+
+
+def _loss(network: Heads, features: Tensor, watched: Tensor, weight: Tensor, row: Tensor, pointwise: float) -> Tensor:
+    scores = network(features)[:, 0]                                                   # [n]
+    lists = int(row[-1]) + 1
+    top = scores.detach().new_full((lists,), -1e9).scatter_reduce(0, row, scores.detach(), "amax")
+    mass = scores.new_zeros(lists).index_add(0, row, weight * torch.exp(scores - top[row]))
+    own = (scores - top[row] - torch.log(mass)[row]) * watched                         # [n] log share of each positive
+    positives = scores.new_zeros(lists).index_add(0, row, watched.float())
+    listwise = -(own / positives[row].clamp(min=1)).sum() / lists
+    plain = functional.binary_cross_entropy_with_logits(scores, watched.float(), weight, reduction="sum")
+    return listwise + pointwise * plain / weight.sum()
+
+
+def quality(scores: np.ndarray, examples: ListExamples) -> float:
+    """NDCG@10 of ordering these sampled lists by score: to compare epochs, never to report."""
+    if not len(examples.user_ids):
+        return 0.0
+    row, place = ragged.row_of(examples.offsets), ragged.place_in_row(examples.offsets)
+    order = np.lexsort((place, -scores, row))
+    hits = np.zeros((len(examples.user_ids), 10), bool)
+    first = place < 10  # after sorting by row, the n-th place of a row holds its n-th best
+    hits[row[first], place[first]] = examples.watched[order][first]
+    relevant = np.bincount(row[examples.watched], minlength=len(hits))
+    return float(metrics.ndcg(hits, relevant, 10).mean())

@@ -1,0 +1,65 @@
+"""Every choice of the two models, in one place; two functions fit them to the size of a log."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RetrievalSettings:
+    """The sequential retrieval model and how it is fitted.
+
+    length: plays of a history that are read. negatives: sampled per step, 0 = full softmax over the catalogue.
+    moments: midnights at which popularity is known while training. epochs: at most so many; early stopping may end
+    before, and a refit runs exactly `epochs`.
+    """
+
+    width: int = 64
+    layers: int = 2
+    heads: int = 2
+    length: int = 128
+    negatives: int = 0
+    moments: int = 16
+    epochs: int = 8
+    patience: int = 3
+    batch_tokens: int = 1024
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    dropout: float = 0.2
+    id_dropout: float = 0.1
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class RankerSettings:
+    """The multi-head ranker and how it is fitted. hidden: widths of its layers. pointwise: the share of
+    plain cross entropy beside the listwise loss."""
+
+    hidden: tuple[int, ...] = (64, 32)
+    epochs: int = 10
+    patience: int = 3
+    batch_rows: int = 4096
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    dropout: float = 0.1
+    pointwise: float = 0.1
+    seed: int = 2
+
+
+def retrieval_settings(plays: int, users: int, videos: int) -> RetrievalSettings:
+    """Settings for histories with so many plays, users and videos: wider, and fewer passes, as a log grows."""
+    size = math.log10(max(plays, 1))
+    mean_length = plays / max(users, 1)
+    return RetrievalSettings(
+        width=32 if size < 3.5 else 64 if size < 6.5 else 128,
+        length=int(min(200, max(32, 2 ** math.ceil(math.log2(max(2 * mean_length, 1)))))),
+        negatives=0 if videos <= 600 else min(4096, max(512, videos // 8)),
+        epochs=12 if size < 4 else 8 if size < 6 else 5,
+        batch_tokens=1024 if size < 6 else 4096,
+    )
+
+
+def ranker_settings(lists: int) -> RankerSettings:
+    """Settings for so many training lists: a straight line for a few hundred, hidden layers from there on."""
+    if lists < 300:
+        return RankerSettings(hidden=(), weight_decay=0.05, learning_rate=1e-2)
+    return RankerSettings(hidden=(64, 32))
