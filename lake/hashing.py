@@ -81,8 +81,7 @@ def _canonical_parts(array: pa.Array) -> Iterable[np.ndarray]:
     elif pa.types.is_boolean(kind):
         yield array.fill_null(False).to_numpy(zero_copy_only=False).view(np.uint8)
     else:
-        whole = pa.int64() if pa.types.is_timestamp(kind) else pa.int32() if pa.types.is_date(kind) else kind
-        yield np.ascontiguousarray(array.cast(whole).fill_null(0).to_numpy(zero_copy_only=False))
+        yield _integers(array)
 
 
 def _text(array: pa.StringArray) -> np.ndarray:
@@ -94,5 +93,14 @@ def _text(array: pa.StringArray) -> np.ndarray:
     return np.frombuffer(content, np.uint8)[borders[array.offset]:borders[array.offset + len(array)]]
 
 
+def _integers(array: pa.Array) -> np.ndarray:
+    """Integers as they are, instants as int64, days as int32; nulls as 0. No copy where there is no null: tables have
+    many small columns, and every kernel call costs more than hashing one."""
+    kind = array.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        array = array.view(pa.int64() if pa.types.is_timestamp(kind) else pa.int32())
+    return (array.fill_null(0) if array.null_count else array).to_numpy()
+
+
 def _lengths(lengths: pa.Array) -> np.ndarray:
-    return np.ascontiguousarray(lengths.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False))
+    return _integers(lengths.cast(pa.int64()))
