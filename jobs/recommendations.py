@@ -10,7 +10,7 @@ from datetime import date
 from funnel.night import load_night, night_tables
 from jobs.build import commit
 from jobs.command import run, say
-from lake import dates, lineage, numbered_log, snapshot, storage
+from lake import dates, lineage, snapshot, storage
 from lake.snapshot import Attempt
 from lake.tables import table
 from publishing.baseline import fallback_rows
@@ -85,9 +85,7 @@ def _parts(task: Task, cores: int) -> int:
 
 def best_baseline(as_of: date) -> str:
     """The popularity that the newest judgement up to a date found best; decayed where nothing was judged."""
-    judged = [entry for entry in numbered_log.entries("promotions") if date.fromisoformat(entry["as_of"]) <= as_of]
-    newest = max(judged, key=lambda entry: (entry["as_of"], entry["number"]), default={})
-    named = (newest.get("metrics") or {}).get("best_baseline")
+    named = lineage.judged_baseline(as_of)
     return named if named in BASELINES else BASELINES[0]
 
 

@@ -113,6 +113,13 @@ def promoted(as_of: date) -> dict | None:
     return max(found, key=lambda entry: (entry["as_of"], entry["number"]), default=None)
 
 
+def judged_baseline(as_of: date) -> str:
+    """The baseline that the newest judgement of a training as_of <= the night's found best; empty when none was."""
+    judged = [entry for entry in numbered_log.entries("promotions") if date.fromisoformat(entry["as_of"]) <= as_of]
+    newest = max(judged, key=lambda entry: (entry["as_of"], entry["number"]), default={})
+    return (newest.get("metrics") or {}).get("best_baseline") or ""
+
+
 def model_of(as_of: date) -> Manifest | None:
     """The model snapshot that a night uses, pinned by the promotion log; None while no model has passed."""
     entry = promoted(as_of)
@@ -171,7 +178,7 @@ _INPUTS = {
     "fallback": lambda d: {"popularity": _hash("popularity", d), "catalogue": _hash("catalogue", d),
                            "blocked": digest(map(str, blocked(d)))},
     "recommendations": lambda d: {
-        "model": _model_hash(d), "ann_index": _hash("ann_index", d) if model_of(d) else "none",
+        "model": _model_hash(d) if model_of(d) else f"none {judged_baseline(d)}".strip(), "ann_index": _hash("ann_index", d) if model_of(d) else "none",
         **{name: _hash(name, d) for name in ("histories", "catalogue", "popularity", "feature_snapshots")},
         "blocked": digest(map(str, blocked(d)))},
 }
