@@ -34,6 +34,10 @@ FORMAT = 1
 VIDEO_IDS, CREATOR_IDS, KNOWN = "names.video_ids", "names.creator_ids", "known_vectors"
 
 
+class Outdated(snapshot.Damaged):
+    """A model snapshot is whole, but not what this version of Nightreel reads, or was never refitted."""
+
+
 @dataclass(frozen=True, eq=False)
 class Bundle:
     """Retrieval and ranker of one model version, ready to make lists."""
@@ -94,13 +98,13 @@ def describe(registered: dict | None, judged: dict, facts: dict) -> bytes:
 def load(manifest: Manifest, judged: bool = False) -> Bundle:
     """The bundle of a model snapshot: what nights use, or the weights it was judged with.
 
-    snapshot.Damaged when a file differs from its manifest or is not what this version of Nightreel reads.
+    snapshot.Damaged when a file differs from its manifest, Outdated when this version of Nightreel can't read it.
     """
     told = json.loads(snapshot.read_verified(manifest, "model.json"))
     part = told["judged" if judged else "registered"]
     if told["format"] != FORMAT or part is None or part["features"] != list(FEATURE_NAMES):
         why = "was rejected and never refitted" if part is None else "was trained by another version of Nightreel"
-        raise snapshot.Damaged(f"model as of {manifest.as_of} {why}; train again: python -m jobs.train --as-of DAY")
+        raise Outdated(f"the model of {manifest.as_of} {why}; train again: python -m jobs.train --as-of DAY")
     prefix = "judged_" if judged else ""
     tensors = parse(snapshot.read_verified(manifest, f"{prefix}retrieval.safetensors"))
     ranking = parse(snapshot.read_verified(manifest, f"{prefix}ranker.safetensors"))

@@ -12,6 +12,7 @@ import numpy as np
 
 from training.metrics import interval
 
+METRIC = "ndcg@10"
 FEWEST_USERS = 200
 CHAMPION_TOLERANCE = 0.02
 

@@ -84,6 +84,12 @@ def register(record: Record) -> int:
         return found
 
 
+def run_of(version: int) -> str:
+    """The run that a registered version came from. Unavailable when MLflow is down."""
+    with _client() as client:
+        return client.get_model_version(MODEL, str(version)).run_id
+
+
 def _version(client: "MlflowClient", identity: str) -> int | None:
     versions = client.search_model_versions(f"name = '{MODEL}' and tags.{_IDENTITY} = '{identity}'")
     return min((int(version.version) for version in versions), default=None)

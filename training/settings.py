@@ -1,7 +1,9 @@
 """Every choice of the two models, in one place; two functions fit them to the size of a log."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+SCALING = 1  # raise it when the functions below choose otherwise, or the models themselves change
 
 
 @dataclass(frozen=True)
@@ -63,3 +65,9 @@ def ranker_settings(lists: int) -> RankerSettings:
     if lists < 300:
         return RankerSettings(hidden=(), weight_decay=0.05, learning_rate=1e-2)
     return RankerSettings(hidden=(64, 32))
+
+
+def declared() -> dict[str, object]:
+    """What a training's identity says of its settings; those that follow from the data are not in it."""
+    return {"retrieval": asdict(RetrievalSettings()), "ranker": {**asdict(RankerSettings()), "hidden": [64, 32]},
+            "scaling": SCALING}

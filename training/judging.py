@@ -1,0 +1,61 @@
+"""The judgement of a training: its funnel, the baselines and the champion on days that none of them has seen."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from funnel.night import load_users
+from funnel.users import Users
+from lake import lineage, numbered_log
+from lake.plays import read_plays
+from training import bundle, evaluation, gate
+from training.bundle import Bundle
+from training.evaluation import BASELINES, CHAMPION, OURS, Lister
+from training.fitting import Material
+from training.gate import Verdict
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """verdict: the gate's. told: `evaluation.summary`. notes: what a reader should know beside them."""
+
+    verdict: Verdict
+    told: dict
+    notes: list[str]
+
+
+def judge(material: Material, ours: Bundle, as_of: date) -> Judgement:
+    """Judge a funnel fitted as of material.as_of on [material.as_of, as_of), as known at as_of."""
+    night, since = material.night, material.as_of
+    users = load_users(since)
+    truth = evaluation.truth_of(night, users, read_plays(as_of, since, as_of))
+    systems = {OURS: _lister(material, users, ours)}
+    systems |= {name: evaluation.popular(night, name) for name in BASELINES}
+    rival, notes = champion(as_of, since)
+    if rival is not None:
+        systems[CHAMPION] = _lister(material, users, rival)
+    judged = evaluation.judge(night, users, truth, systems)
+    scores = judged.per_user[gate.METRIC]
+    verdict = gate.decide(as_of, scores[OURS], {name: scores[name] for name in BASELINES}, scores.get(CHAMPION),
+                          newest_promotion())
+    return Judgement(verdict, evaluation.summary(judged), notes)
+
+
+def _lister(material: Material, users: Users, model: Bundle) -> Lister:
+    return evaluation.funnel(material.night, users, model.video_vectors(material.night), model.user_vectors, model.score)
+
+
+def champion(as_of: date, since: date) -> tuple[Bundle | None, list[str]]:
+    """The model that is live at as_of, with weights that have seen nothing from `since` on, and why there is none."""
+    manifest = lineage.model_of(as_of)
+    if manifest is None:
+        return None, []
+    try:
+        return bundle.load(manifest, judged=manifest.as_of > since), []
+    except bundle.Outdated as error:
+        return None, [f"not compared with the champion: {error}"]
+
+
+def newest_promotion() -> date | None:
+    """The training date of the newest promotion, whatever the night."""
+    return max((date.fromisoformat(entry["as_of"]) for entry in numbered_log.entries("promotions")
+                if entry["decision"] == "promoted"), default=None)

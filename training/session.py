@@ -1,0 +1,86 @@
+"""One training from start to finish: judged fit, judgement, refit, and the files of the model snapshot."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+
+import torch
+
+from training import bundle, card, fitting, label_days, needs
+from training.bundle import Bundle
+from training.fitting import Chosen, Material
+from training.judging import Judgement, judge
+from training.label_days import LabelDays
+from training.progress import Epoch
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is to be committed: files, name → bytes, and the facts for the manifest's `extra`."""
+
+    files: dict[str, bytes]
+    facts: dict
+
+
+def run(as_of: date, holdout_days: int, say: Callable[[str], None]) -> Outcome:
+    """Train, judge and, when the gate opens, refit. lineage.Missing names what to build before."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    epochs: list[Epoch] = []
+
+    def report(epoch: Epoch) -> None:
+        epochs.append(epoch)
+        say(f"train {as_of}: {epoch}")
+
+    since, _ = needs.dates_of(as_of, holdout_days)
+    material = fitting.load(since)
+    days = label_days.choose(material.users, since, holdout_days)
+    say(f"train {as_of}: {len(material.users.video_ids):,} plays of {material.users.size:,} users before {since}, "
+        f"{material.night.size:,} videos; lists of the last {days.days} days")
+    judged, chosen = fitting.fit(material, days, None, None, report)
+    say(f"train {as_of}: judging on [{since}, {as_of})")
+    judgement = judge(material, judged, as_of)
+    refitted = _refit(as_of, days, chosen, judged, holdout_days, report, say) if judgement.verdict.promoted else None
+    return _outcome(material, days, judged, refitted, judgement, epochs)
+
+
+def _refit(as_of: date, days: LabelDays, chosen: Chosen, judged: Bundle, holdout_days: int,
+           report: Callable[[Epoch], None], say: Callable[[str], None]) -> Bundle:
+    """The same fit on everything before as_of. Where the label days are the held-out days, the judged retrieval model
+    is the one that was fitted before them."""
+    say(f"train {as_of}: passed; refitting on everything before {as_of}")
+    earlier = judged.retrieval if days.days == holdout_days and not days.personal else None
+
+    def again(epoch: Epoch) -> None:
+        report(replace(epoch, stage=f"refit {epoch.stage}"))
+
+    return fitting.fit(fitting.load(as_of), days, chosen, earlier, again)[0]
+
+
+def _outcome(material: Material, days: LabelDays, judged: Bundle, refitted: Bundle | None, judgement: Judgement,
+             epochs: list[Epoch]) -> Outcome:
+    files, told = bundle.files(judged, "judged_")
+    more, registered = bundle.files(refitted) if refitted else ({}, None)
+    verdict, used = judgement.verdict, refitted or judged
+    heads = ["play", *(used.response.network.heads if used.response else ())]
+    facts = {
+        "promoted": verdict.promoted, "reason": verdict.reason, "underpowered": verdict.underpowered,
+        "best_baseline": verdict.best_baseline, "judged": judgement.told, "notes": judgement.notes,
+        "judged_since": material.as_of.isoformat(), "heads": heads,
+        "reliability": {"play": used.ranker.reliability} | (used.response.reliability if used.response else {}),
+        "users": material.users.size, "plays": len(material.users.video_ids), "videos": len(material.videos.video_ids),
+        "label_days": days.days, "personal_cuts": days.personal,
+        "retrieval": asdict(used.retrieval.settings), "ranker": asdict(used.ranker.settings),
+        "epochs": [{"stage": epoch.stage, "number": epoch.number, "values": epoch.values} for epoch in epochs]}
+    seconds = sum(epoch.seconds for epoch in epochs)
+    description = {"metrics": metrics_of(facts), "seconds_in_epochs": round(seconds, 1)}
+    return Outcome({**files, **more, "model.json": bundle.describe(registered, told, {"facts": description})}, facts)
+
+
+def metrics_of(facts: dict) -> dict[str, object]:
+    """What the promotion log and MLflow show: our metrics, each baseline's NDCG@10, how many were judged."""
+    told = facts["judged"]
+    found: dict[str, object] = {name: told[name]["model"]["value"] for name in card.SHOWN}
+    found |= {name: told[name]["model"] for name in ("coverage@10", "novelty@10")}
+    found |= {f"ndcg@10 {name}": each["value"] for name, each in told["ndcg@10"].items() if name != "model"}
+    return {**{name: value for name, value in found.items() if value is not None},
+            "users": told["users"], "best_baseline": facts["best_baseline"]}
