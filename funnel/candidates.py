@@ -11,8 +11,9 @@ from funnel.popular import country_codes, fill, popular_order
 from funnel.recent import Recent, recent
 from funnel.retrieval import Retrieval, nearness
 
-# The best source of a candidate is the first of these that found it.
+# What a candidate is best known for: the personal source that ranks it highest, else the first of the others.
 SOURCES = ("retrieval", "co_watched", "followed", "creator", "fresh", "popular", "explore", "catalogue")
+PERSONAL = ("retrieval", "co_watched", "followed", "creator")
 SOURCE = {name: code for code, name in enumerate(SOURCES)}
 RECENT_PLAYS = 50
 _SIZED = ("retrieval", "co_watched", "followed", "creator", "fresh", "popular")
@@ -82,7 +83,7 @@ def generate(night: Night, users: Users, neighbours: Neighbours, retrieval: Retr
     video = union.keys - row * night.size
     if retrieval is not None and user_vectors is not None:
         scores["retrieval"] = nearness(retrieval.video_vectors, user_vectors, row, video)
-    return Candidates(row, video, union.source, np.searchsorted(row, np.arange(users.size + 1)), scores, ranks)
+    return Candidates(row, video, _best_source(union.source, ranks), np.searchsorted(row, np.arange(users.size + 1)), scores, ranks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ class _Union:
 
 
 def _union(night: Night, found: dict[str, sources.Found]) -> _Union:
-    """Each pair once, under its best source."""
+    """Each pair once, under the first source that found it."""
     names = [name for name in SOURCES if name in found]
     keys = np.concatenate([found[name].row * night.size + found[name].video for name in names])
     lengths = [len(found[name].row) for name in names]
@@ -144,6 +145,16 @@ def _scores_and_ranks(union: _Union, found: dict[str, sources.Found],
             scores[name] = np.zeros(len(union.keys), np.float32)
             scores[name][union.places[name]] = part.score
     return scores, ranks
+
+
+def _best_source(first: np.ndarray, ranks: dict[str, np.ndarray]) -> np.ndarray:
+    """u8[N]: the personal source with the smallest rank, ties by SOURCES; `first` where no personal source found it."""
+    best, source = np.full(len(first), np.iinfo(np.int32).max, np.int32), first.copy()
+    for name in PERSONAL:
+        if name in ranks:
+            better = (ranks[name] > 0) & (ranks[name] < best)
+            best[better], source[better] = ranks[name][better], SOURCE[name]
+    return source
 
 
 def _looked_up(total: sources.Reached, keys: np.ndarray) -> np.ndarray:

@@ -96,6 +96,15 @@ def test_a_candidate_keeps_its_best_source() -> None:
     assert rows[2] == {11: "co_watched"}, "11 is popular too, but that says less"
 
 
+def test_the_personal_source_that_ranks_it_highest_names_a_candidate() -> None:
+    night = hand_made([10, 11, 12])
+    vectors = np.array([[1], [2], [4]], np.float32)
+    model = {"retrieval": Retrieval(vectors, exact_top(vectors)), "vectors": np.ones((2, 1), np.float32)}
+    users = watching({1: [10], 2: [10, 11]})
+    rows = run(night, users, replace(NOTHING, retrieval=2, co_watched=2), **model)
+    assert rows[1] == {12: "retrieval", 11: "co_watched"}, "11 is second for retrieval, first among the co-watched"
+
+
 def test_short_lists_are_topped_up_with_popular_then_any() -> None:
     night = hand_made([10, 11, 12, 13], popularity=popularity(1, 2, 0, 0))
     rows = run(night, watching({1: [11], 2: [10, 11, 12, 13]}), replace(NOTHING, at_least=3))
