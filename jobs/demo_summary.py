@@ -3,10 +3,11 @@
 from datetime import date
 
 from jobs.show import history_lines, list_lines
-from lake import lineage
+from lake import lineage, numbered_log
 from publishing import report
 from publishing.live import Loaded, load_release
 from publishing.people import People
+from training import card
 
 PEOPLE, PLAYS, ROWS = 3, 3, 5
 
@@ -26,11 +27,13 @@ def _release(loaded: Loaded) -> list[str]:
 
 
 def _model(night: date) -> list[str]:
-    entry = lineage.promoted(night)
-    if entry is None:
-        return ["\nModel: none has passed the gate; the night published the best baseline, marked as such"]
-    head = f"\nModel: version {entry['registered_version']}, trained as of {entry['as_of']}: {entry['reason']}"
-    return [head, *(f"  {name:18} {value:.4f}" for name, value in sorted(entry["metrics"].items()))]
+    """The model of the night, or, where none has passed the gate, the newest that was judged; with its baselines."""
+    promoted, judged = lineage.promoted(night), numbered_log.entries("promotions")
+    if promoted is None and not judged:
+        return ["\nModel: none was trained; the night published the best baseline, marked as such"]
+    entry = promoted or judged[-1]
+    head = f"\nModel: version {entry['registered_version']}, trained as of {entry['as_of']}, {entry['decision']}"
+    return [f"{head}: {entry['reason']}", *(f"  {line}" for line in card.table(entry["judged"]))]
 
 
 def _people(loaded: Loaded) -> list[str]:

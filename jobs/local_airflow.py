@@ -159,7 +159,7 @@ def start(argv: list[str], environment: dict[str, str], name: str) -> subprocess
         )
 
 
-def stop(started: list[subprocess.Popen[bytes]], patience_s: float = 15) -> None:
+def stop(started: list[subprocess.Popen[bytes]], patience_s: float = 8) -> None:
     """End services and everything below them: asked first, killed after `patience_s`."""
     family = []
     for service in started:

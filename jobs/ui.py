@@ -8,6 +8,7 @@
 import os
 import sys
 import time
+from pathlib import Path
 
 from jobs import local_airflow, with_airflow
 from jobs.local_airflow import API_SERVER, DAG_PROCESSOR, SCHEDULER, TRIGGERER
@@ -17,8 +18,11 @@ def mlflow_command(port: int) -> list[str]:
     """MLflow's server over the same store that training writes to."""
     from training import registry
 
+    store = registry.tracking_uri()
+    if store.startswith("sqlite:///"):
+        Path(store.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     return [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", registry.tracking_uri(),
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store,
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
     ]  # fmt: skip
 
