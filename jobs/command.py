@@ -3,6 +3,7 @@
 0 done; 2 bad arguments; 3 refused by the data (never retried); 1 anything else (a retry may heal it).
 """
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -30,4 +31,6 @@ def run(main: Callable[[list[str]], None]) -> int:
     except (Refusal, Refused, Missing, Damaged) as error:
         print(f"refused: {error}", file=sys.stderr, flush=True)
         return REFUSED
+    except BrokenPipeError:  # the reader had enough: `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
