@@ -38,9 +38,10 @@ def best_columns(scores: np.ndarray, n: int) -> np.ndarray:
         return np.zeros((len(scores), 0), np.int64)
     border = np.partition(scores, -n, axis=1)[:, -n][:, None]
     row, column = np.nonzero(scores >= border)
-    row, column = ragged.order_by_score(row, column, scores[row, column])
-    place = ragged.place_in_row(ragged.offsets_of(np.bincount(row, minlength=len(scores))))
-    return column[place < n].reshape(len(scores), n)
+    offsets = ragged.offsets_of(np.bincount(row, minlength=len(scores)))
+    place = ragged.place_in_row(offsets)
+    row, chosen = ragged.order_by_score(row, place, scores[row, column])
+    return column[(offsets[row] + chosen)[place < n]].reshape(len(scores), n)
 
 
 def nearness(video_vectors: np.ndarray, user_vectors: np.ndarray, user_index: np.ndarray,
