@@ -3,15 +3,17 @@
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from jobs.local_airflow import Airflow
+from lake import tables
 
 ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
 PROGRESS = re.compile(r"(?:land )?(?P<name>\w+)(?: (?:until )?\d{4}-\d{2}-\d{2})?: (?P<rows>[\d,]+ rows)?(?P<more>.*)")
 
+TABLE_NAMES = frozenset(table.name for table in tables.TABLES)
 QUARANTINED = re.compile(r"([\d,]+) quarantined")
 
 
@@ -19,15 +21,18 @@ def show(name: str, seconds: float, told: str) -> str:
     return f"  {name:<16}{seconds:6.1f} s   {told}"
 
 
-def row_counts(lines: Iterable[str]) -> str:
-    """`events 12,345 rows · release 3 is live`: the last line per name, and how many there were when more than one."""
+def row_counts(lines: Iterable[str], names: Collection[str] = TABLE_NAMES) -> str:
+    """`events 12,345 rows · release 3 is live`: the last line per name, and how many there were when more than one.
+
+    names: whose lines count; where none of them says anything, everybody's do.
+    """
+    found = [match for line in lines if (match := PROGRESS.fullmatch(line))]
+    wanted = [match for match in found if match["name"] in names] or found
     told: dict[str, list[str]] = {}
-    for line in lines:
-        if found := PROGRESS.fullmatch(line):
-            said = f"{found['name']} {found['rows']}" if found["rows"] else found["more"]
-            if refused := QUARANTINED.search(found["more"]):
-                said += f" ({refused[1]} to quarantine)"
-            told.setdefault(found["name"], []).append(said)
+    for match in wanted:
+        refused = QUARANTINED.search(match["more"])
+        said = f"{match['name']} {match['rows']}" if match["rows"] else match["more"]
+        told.setdefault(match["name"], []).append(said + (f" ({refused[1]} to quarantine)" if refused else ""))
     return " · ".join(said[-1] + (f" (last of {len(said)})" if len(said) > 1 else "") for said in told.values())
 
 
