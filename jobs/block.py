@@ -6,6 +6,7 @@
 import argparse
 import sys
 
+from jobs import push
 from jobs.command import Refusal, run, say
 from publishing.release import NotReleased
 from publishing.rollback import block, video_of
@@ -24,6 +25,7 @@ def main(arguments: list[str]) -> None:
         raise Refusal(str(error)) from error
     say(f"release {release.as_of}: video {options.video} is in no list from release {release.number} on "
         f"({release.counts['rows']:,} rows for {release.counts['users']:,} users)")
+    push.after_release()
 
 
 if __name__ == "__main__":

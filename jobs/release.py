@@ -3,12 +3,15 @@
     python -m jobs.release --as-of 2026-02-05 [--k 50] [--active-days 28]
 
 Run again, it changes nothing. A date older than the live release is kept, not live. A withdrawn night is refused.
+Where REDIS_URL is set the live release is pushed there too; when that fails the release stands and the exit code is 1,
+so that a retry finds the release live and pushes again.
 """
 
 import argparse
 import sys
 import time
 
+from jobs import push
 from jobs.command import Refusal, run, say
 from lake import dates
 from publishing.release import ALREADY_LIVE, KEPT, NotReleased, Outcome, publish
@@ -40,6 +43,8 @@ def main(arguments: list[str]) -> None:
     except NotReleased as error:
         raise Refusal(str(error)) from error
     say(f"release {options.as_of}: {described(outcome)}, {time.monotonic() - started:.1f} s")
+    if outcome.how != KEPT:
+        push.after_release()
 
 
 if __name__ == "__main__":

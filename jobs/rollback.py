@@ -8,6 +8,7 @@ Without a number: the newest whole release before the live one that shows someth
 import argparse
 import sys
 
+from jobs import push
 from jobs.command import Refusal, run, say
 from publishing.live import NoRelease
 from publishing.release import NotReleased
@@ -27,6 +28,7 @@ def main(arguments: list[str]) -> None:
     hidden = len(release.tombstones["videos"])
     say(f"release {release.as_of}: release {release.number} is live, the tables of {release.as_of} again "
         f"({release.counts['rows']:,} rows for {release.counts['users']:,} users, {hidden:,} videos hidden since)")
+    push.after_release()
 
 
 if __name__ == "__main__":

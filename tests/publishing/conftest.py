@@ -19,6 +19,7 @@ MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path))
+    monkeypatch.delenv("REDIS_URL", raising=False)
     for name in ("catalogue", "histories", "popularity", "feature_snapshots"):
         monkeypatch.setitem(lineage._INPUTS, name,
                             lambda as_of, name=name: {"landed": SEEN.get(as_of, f"{name} {as_of}")})
