@@ -38,7 +38,7 @@ ATTEMPTS, TIMEOUT_S = 3, 20
 PUSHED, ALREADY_ONLINE, NEWER_ONLINE = "pushed", "already online", "newer online"
 _URL = re.compile(r"(redis|rediss|unix)://([^@/?#\s]*@)?[^@\s]*")
 _TABLES = ("recommendations", "fallback")
-_DONE, _NEWER, _TORN = 1, 0, -1
+_NEWER, _TORN = 0, -1  # what the scripts answer; 1 is done
 
 _BEGIN = """
 local live, number = tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(ARGV[1])
