@@ -31,9 +31,11 @@ def main(arguments: list[str]) -> None:
     plan = needs.plan(options.as_of, options.holdout_days)
     manifest = snapshot.find(plan)
     entry = logged(plan.identity)
-    if manifest and entry and entry["registered_version"] is not None:
-        say(f"train {plan.as_of}: {entry['decision']} before (version {entry['registered_version']}): {entry['reason']}")
-        return
+    if manifest and entry:
+        say(f"train {plan.as_of}: {entry['decision']} before (version {entry['registered_version'] or 'not in MLflow then'}"
+            f"): {entry['reason']}")
+        if entry["registered_version"] is not None:
+            return
     manifest = manifest or _train(plan, options.holdout_days)
     _record(manifest)
 

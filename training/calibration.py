@@ -11,6 +11,7 @@ import numpy as np
 STEPS = 50
 RIDGE = 1e-3
 BINS = 10
+IDENTITY = np.array([1.0, 0.0])
 
 
 @dataclass(frozen=True)
@@ -22,27 +23,39 @@ class Calibration:
 
     def __call__(self, logit: np.ndarray) -> np.ndarray:
         """f32, the shape of logit."""
-        return (1 / (1 + np.exp(-np.clip(self.slope * logit + self.bias, -30, 30)))).astype(np.float32)
+        return _logistic(self.slope * logit + self.bias).astype(np.float32)
 
 
 def fit(logit: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> Calibration:
-    """Weighted maximum likelihood by Newton steps, drawn slightly towards (1, 0). truth: f32[n] in [0, 1].
+    """Weighted maximum likelihood by damped Newton steps, drawn slightly towards (1, 0). truth: f32[n] in [0, 1].
 
     The identity where nothing was held out or everything is alike.
     """
     if not len(logit) or not 0 < float((truth * weight).sum()) < float(weight.sum()):
         return Calibration()
     x, total = np.stack([logit, np.ones_like(logit)], 1).astype(np.float64), float(weight.sum())
-    wanted, found = np.array([1.0, 0.0]), np.array([1.0, 0.0])
+    rate = float((truth * weight).sum()) / total
+    found = np.array([0.0, np.log(rate / (1 - rate))])
     for _ in range(STEPS):
-        p = 1 / (1 + np.exp(-np.clip(x @ found, -30, 30)))
-        gradient = x.T @ (weight * (p - truth)) / total + RIDGE * (found - wanted)
+        p = _logistic(x @ found)
+        gradient = x.T @ (weight * (p - truth)) / total + RIDGE * (found - IDENTITY)
         curve = (x * (weight * p * (1 - p))[:, None]).T @ x / total + RIDGE * np.eye(2)
-        step = np.linalg.solve(curve, gradient)
-        found = found - np.clip(step, -2, 2)
-        if np.abs(step).max() < 1e-8:
+        step, before = np.linalg.solve(curve, gradient), _cost(x, truth, weight, found)
+        while _cost(x, truth, weight, found - step) > before and np.abs(step).max() > 1e-8:
+            step = step / 2
+        found = found - step
+        if np.abs(step).max() < 1e-7:
             break
     return Calibration(max(float(found[0]), 0.05), float(found[1]))
+
+
+def _logistic(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(x, -30, 30)))
+
+
+def _cost(x: np.ndarray, truth: np.ndarray, weight: np.ndarray, line: np.ndarray) -> float:
+    z = np.clip(x @ line, -30, 30)
+    return float((weight * (np.logaddexp(0, z) - truth * z)).sum() / weight.sum() + RIDGE / 2 * ((line - IDENTITY) ** 2).sum())
 
 
 def reliability(predicted: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> list[dict]:

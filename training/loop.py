@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from training import moments, sequences, vocabulary
 from training.moments import Videos
@@ -137,19 +136,17 @@ class Fit:
         users = self.model.users(plays, self._on(batch.liked), self._on(batch.country), self._on(batch.event_s),
                                  self._on(batch.asked_s)).flatten(0, 1)[self._on(batch.where)]    # [n, d + F]
         scores = self._scores(users, vectors[self._on(np.searchsorted(rows, candidates))], candidates, batch.moment)
-        if lowered is None:
-            return functional.cross_entropy(scores, self._on(batch.target))
         own = self._own_scores(users, vectors[self._on(np.searchsorted(rows, batch.target))], batch)
         hit = self._on(candidates[None, :] == batch.target[:, None])                        # [n, S]
         scores = (scores - self._on(lowered)[None, :]).masked_fill(hit, -1e9)
         return (torch.logaddexp(own, torch.logsumexp(scores, 1)) - own).mean()
 
-    def _candidates(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Catalogue rows to embed (ascending), rows to score, and log(count · q) of each or None for all of them."""
+    def _candidates(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Catalogue rows to embed (ascending), rows to score, and log(count · q) of each; 0 where all are scored."""
         count = self.settings.negatives
         if not count or count >= len(self.q):
             every = np.arange(len(self.q))
-            return every, every, None
+            return every, every, np.zeros(len(every), np.float32)
         drawn = self.shuffle.choice(len(self.q), count, p=self.q)
         rows = np.unique(np.concatenate([batch.plays[batch.plays >= 0], batch.target, drawn]))
         return rows, drawn, np.log(count * self.q[drawn]).astype(np.float32)

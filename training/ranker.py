@@ -27,6 +27,7 @@ from training.settings import RankerSettings
 
 HELD_OUT_OF = 5
 FEWEST_LISTS = 20
+LEAST_STEPS = 20
 PLAY = ("play",)
 
 
@@ -112,7 +113,7 @@ def _pass(network: Heads, learned: ListExamples, optimizer: torch.optim.Optimize
     where, total, steps = device(), 0.0, 0
     order = shuffle.permutation(len(learned.user_ids))
     mean_rows = max(len(learned.watched) / max(len(order), 1), 1)
-    lists = max(1, int(settings.batch_rows / mean_rows))
+    lists = max(1, min(int(settings.batch_rows / mean_rows), len(order) // LEAST_STEPS))
     for begin in range(0, len(order), lists):
         rows, offsets = ragged.take(learned.offsets, order[begin:begin + lists])
         batch = (torch.from_numpy(array).to(where) for array in (

@@ -4,6 +4,7 @@ Nothing that a night computes is read from MLflow. When it is down, a training e
 registers what is missing.
 """
 
+import logging
 import os
 import re
 import tempfile
@@ -66,6 +67,8 @@ def _client() -> Iterator["MlflowClient"]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     Path(_folder()).mkdir(parents=True, exist_ok=True)
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         from mlflow import MlflowClient
 

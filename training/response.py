@@ -37,6 +37,7 @@ FEWEST = 50
 MOST_ROWS = 1_000_000
 HELD_OUT = 0.2
 WORTH_A_PASS = 0.002
+LEAST_STEPS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +120,11 @@ def _epochs(network: Heads, parts: tuple[np.ndarray, ...], settings: RankerSetti
     shuffle = np.random.default_rng(settings.seed)
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     best, kept, weights = np.inf, fixed or settings.epochs, None
+    steps = max(-(-len(truth) // settings.batch_rows), min(LEAST_STEPS, -(-len(truth) // 64)))
     for number in range(1, kept + 1):
         network.train()
         begun = time.perf_counter()
-        for rows in np.array_split(shuffle.permutation(len(truth)), max(1, len(truth) // settings.batch_rows)):
+        for rows in np.array_split(shuffle.permutation(len(truth)), steps):
             loss = _loss(network, features[rows], truth[rows])
             optimizer.zero_grad()
             loss.backward()

@@ -21,12 +21,12 @@ class RetrievalSettings:
     length: int = 128
     negatives: int = 0
     moments: int = 16
-    epochs: int = 8
-    patience: int = 3
+    epochs: int = 5
+    patience: int = 2
     batch_tokens: int = 1024
     learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    dropout: float = 0.2
+    weight_decay: float = 0.1
+    dropout: float = 0.3
     id_dropout: float = 0.1
     seed: int = 1
 
@@ -55,7 +55,7 @@ def retrieval_settings(plays: int, users: int, videos: int) -> RetrievalSettings
         width=32 if size < 3.5 else 64 if size < 6.5 else 128,
         length=int(min(200, max(32, 2 ** math.ceil(math.log2(max(2 * mean_length, 1)))))),
         negatives=0 if videos <= 600 else min(4096, max(512, videos // 8)),
-        epochs=12 if size < 4 else 8 if size < 6 else 5,
+        epochs=10 if size < 4 else 5,
         batch_tokens=1024 if size < 6 else 4096,
     )
 

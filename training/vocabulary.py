@@ -34,9 +34,9 @@ class EncodedVideos:
 
 
 def learn(videos: Videos, played_ids: np.ndarray, countries: list[str]) -> Vocabulary:
-    """The vocabulary of a log: videos that were played, and every creator, category and country."""
+    """The vocabulary of a log: known videos that were played, and every creator, category and country."""
     creators = np.unique(videos.creator_ids)
-    return Vocabulary(np.unique(played_ids), creators[creators >= 0], sorted(videos.category_names),
+    return Vocabulary(np.intersect1d(played_ids, videos.video_ids), creators[creators >= 0], sorted(videos.category_names),
                       sorted({country for country in countries if country}))
 
 

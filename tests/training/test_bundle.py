@@ -1,0 +1,112 @@
+"""A model version in files: it comes back bit for bit, and nothing in its place is ever executed."""
+
+import json
+import pickle
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from funnel.ranking import FEATURE_NAMES
+from lake import snapshot
+from lake.hashing import sha256_of
+from lake.snapshot import Damaged, Manifest, Plan
+from tests.funnel.worlds import random_night, random_users
+from training import bundle, response, vocabulary
+from training.bundle import Bundle
+from training.calibration import Calibration
+from training.fitted import FittedRetrieval
+from training.network import Heads
+from training.ranker import FittedRanker
+from training.response import FittedResponse
+from training.retrieval import Retrieval
+from training.settings import RankerSettings, RetrievalSettings
+
+NIGHT = random_night(60)
+USERS = random_users(NIGHT, 25)
+SETTINGS = RetrievalSettings(width=16, length=20)
+
+
+class Trap:
+    def __reduce__(self) -> tuple:
+        return Path.write_text, (Path("executed"), "a pickle was executed")
+
+
+def a_bundle(answers: bool = True) -> Bundle:
+    names = vocabulary.learn(NIGHT, USERS.video_ids[USERS.video_ids > 0], ["DE", "JP"])
+    model = Retrieval(names, SETTINGS)
+    ranker = FittedRanker(Heads(len(FEATURE_NAMES), (64, 32), ("play",), 0.1), Calibration(1.5, -2.0), RankerSettings(), [])
+    heads = Heads(len(response.NAMES), (64, 32), ("like", "watch_ms"), 0.1)
+    told = FittedResponse(heads, {"like": Calibration(0.9, 0.1), "watch_ms": Calibration(1.1, 0.0)}, 3, {"like": []})
+    return Bundle(FittedRetrieval.of(model, names, SETTINGS, NIGHT), ranker, told if answers else None)
+
+
+def committed(made: Bundle, extra_file: tuple[str, bytes] | None = None) -> Manifest:
+    files, told = bundle.files(made)
+    judged, judged_told = bundle.files(made, "judged_")
+    attempt = snapshot.begin(Plan("model", date(2026, 2, 2)))
+    files |= judged | {"model.json": bundle.describe(told, judged_told, {})} | dict([extra_file] if extra_file else [])
+    return snapshot.commit(attempt, [snapshot.write_file(attempt, name, content) for name, content in files.items()], [])
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_bundle_comes_back_bit_for_bit(answers: bool) -> None:
+    made = a_bundle(answers)
+    found = bundle.load(committed(made))
+    features = np.random.default_rng(0).normal(size=(70, len(FEATURE_NAMES))).astype(np.float32)
+    assert np.array_equal(made.user_vectors(USERS), found.user_vectors(USERS))
+    assert np.array_equal(made.video_vectors(NIGHT), found.video_vectors(NIGHT))
+    ours, theirs = made.score(features), found.score(features)
+    assert ours.keys() == theirs.keys() and set(ours) >= {"play"}
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    again, _ = bundle.files(found)
+    assert {name: sha256_of(content) for name, content in again.items()} == {
+        name: sha256_of(content) for name, content in bundle.files(made)[0].items()}
+
+
+@pytest.mark.parametrize("slot", ["retrieval.safetensors", "ranker.safetensors", "model.json",
+                                  "judged_retrieval.safetensors", "judged_ranker.safetensors"])
+def test_a_pickle_in_any_slot_is_never_executed(slot: str) -> None:
+    manifest = committed(a_bundle())
+    Path(manifest.path(slot)).write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(Damaged, match=slot):
+        bundle.load(manifest, judged=slot.startswith("judged_"))
+    forged = json.loads(json.dumps(manifest.files))  # even where the manifest itself agrees with the planted file
+    for file in forged:
+        if file["path"].endswith(f"/{slot}"):
+            file["sha256"] = sha256_of(Path(manifest.path(slot)).read_bytes())
+    with pytest.raises(Exception) as raised:
+        bundle.load(Manifest(**{**vars(manifest), "files": forged}), judged=slot.startswith("judged_"))
+    assert not Path("executed").exists(), raised
+
+
+def test_another_versions_features_are_refused() -> None:
+    made = a_bundle()
+    files, told = bundle.files(made)
+    attempt = snapshot.begin(Plan("model", date(2026, 2, 2)))
+    files["model.json"] = bundle.describe(told | {"features": ["one", "two"]}, told, {})
+    parts = [snapshot.write_file(attempt, name, content) for name, content in files.items()]
+    with pytest.raises(bundle.Outdated, match="another version"):
+        bundle.load(snapshot.commit(attempt, parts, []))
+
+
+def test_a_vector_depends_on_the_users_own_history_alone() -> None:
+    made = a_bundle()
+    alone = np.concatenate([made.user_vectors(random_part(row)) for row in range(USERS.size)])
+    assert np.allclose(alone, made.user_vectors(USERS), atol=1e-5)
+    assert torch.is_grad_enabled()
+
+
+def random_part(row: int):
+    from funnel.users import take_users
+
+    return take_users(USERS, np.array([row]))

@@ -1,0 +1,131 @@
+"""The parts of the retrieval model: nothing looks ahead, little is padding, what starts warm is right."""
+
+import doctest
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from lake.dates import DAY_US
+from tests.funnel.worlds import random_night, random_users
+from training import loop, metrics, moments, sequences, vocabulary, warm_start
+from training.retrieval import Retrieval
+from training.settings import RetrievalSettings
+
+NIGHT = random_night(80)
+USERS = random_users(NIGHT, 60)
+NAMES = vocabulary.learn(NIGHT, USERS.video_ids, USERS.countries)
+
+
+def test_metrics_say_what_their_examples_say() -> None:
+    found = doctest.testmod(metrics, extraglobs={"np": np})
+    assert found.attempted >= 8 and not found.failed
+
+
+def test_ndcg_equals_nested_loops() -> None:
+    rng = np.random.default_rng(1)
+    hits, extra = rng.random((50, 10)) < 0.3, rng.integers(0, 4, 50)
+    relevant = hits.sum(1) + extra
+    for row in range(50):
+        gain = sum(1 / np.log2(rank + 2) for rank in range(10) if hits[row, rank])
+        best = sum(1 / np.log2(rank + 2) for rank in range(min(10, relevant[row])))
+        assert metrics.ndcg(hits, relevant, 10)[row] == pytest.approx(gain / best if best else 0)
+
+
+def test_a_position_sees_no_later_play() -> None:
+    """Changing the plays after a position changes nothing at it; changing when it is asked does."""
+    model = Retrieval(NAMES, RetrievalSettings(width=16)).eval()
+    generator = torch.Generator().manual_seed(0)
+    plays, times = torch.randn(2, 9, 16, generator=generator), torch.arange(9.0, dtype=torch.float64).repeat(2, 1) * 3600
+    rest = (torch.zeros(2, 9, dtype=torch.long), torch.zeros(2, dtype=torch.long))
+    with torch.no_grad():
+        before = model.users(plays, *rest, times, times + 60)
+        changed = plays.clone()
+        changed[:, 5:] = 0
+        after = model.users(changed, *rest, times, times + 60)
+        later = model.users(plays, *rest, times, times + 86_400)
+    assert torch.allclose(before[:, :5], after[:, :5], atol=1e-6) and not torch.allclose(before[:, 5:], after[:, 5:])
+    assert torch.isfinite(later).all()
+
+
+def test_popularity_at_a_midnight_knows_only_what_had_happened_and_arrived() -> None:
+    midnights = np.array([10, 12]) * DAY_US
+    rows = np.array([0, 0, 1, 1])
+    event_us = np.array([9, 10, 9, 11]) * DAY_US
+    arrived_us = np.array([9, 10, 11, 13]) * DAY_US  # the third came two days late, the fourth after both midnights
+    facts, published = moments.at_midnights(NIGHT, rows, event_us, arrived_us, midnights)
+    ever = np.expm1(facts[:, :, moments.NAMES.index("log_plays_all")])
+    assert ever[:, :2].round().tolist() == [[1, 0], [2, 1]]
+    assert published.shape == (2, NIGHT.size)
+
+
+def test_a_moment_is_never_after_its_target() -> None:
+    histories = sequences.of_users(USERS, NIGHT.video_ids, NAMES, 40)
+    midnights = moments.choose(histories.event_us, 8)
+    for rows in sequences.batches(histories.lengths - 1, 256):
+        batch = loop.make_batch(histories, rows, midnights)
+        assert (batch.moment >= 0).all()
+        assert (batch.target >= 0).all() and len(batch.target) == len(batch.where) == len(batch.moment)
+
+
+def test_batches_hold_every_user_once_and_little_padding() -> None:
+    lengths = np.random.default_rng(2).integers(0, 60, 500)
+    groups = sequences.batches(lengths, 512, np.random.default_rng(3))
+    assert np.array_equal(np.sort(np.concatenate(groups)), np.flatnonzero(lengths))
+    padded = sum(len(rows) * lengths[rows].max() for rows in groups)
+    assert all(len(rows) * lengths[rows].max() <= 512 for rows in groups) and padded < 1.2 * lengths.sum()
+
+
+def test_a_video_played_again_is_no_target() -> None:
+    histories = sequences.of_users(USERS, NIGHT.video_ids, NAMES, 40)
+    for row in range(USERS.size):
+        part = slice(histories.offsets[row], histories.offsets[row + 1])
+        videos, first = USERS.video_ids[part], histories.first[part]
+        assert first.tolist() == [video not in videos[:place] for place, video in enumerate(videos)]
+
+
+def test_directions_find_who_watches_what() -> None:
+    """Two crowds that watch different halves: videos of a half point the same way."""
+    watched = np.zeros((40, 20), np.float32)
+    rng = np.random.default_rng(4)
+    for user in range(40):
+        half = 10 * (user % 2)
+        watched[user, half + rng.choice(10, 5, replace=False)] = 1
+    found = warm_start.directions(sparse.csr_matrix(watched), 8, seed=1)
+    unit = found / np.linalg.norm(found, axis=1, keepdims=True)
+    close = unit @ unit.T
+    assert close[:10, :10].mean() > close[:10, 10:].mean() + 0.3
+    assert np.array_equal(found, warm_start.directions(sparse.csr_matrix(watched), 8, seed=1))
+
+
+def test_a_start_splits_vectors_without_changing_them() -> None:
+    histories = sequences.of_users(USERS, NIGHT.video_ids, NAMES, 40)
+    encoded = vocabulary.encode(NAMES, NIGHT)
+    sizes = (len(NAMES.video_ids), len(NAMES.creator_ids), len(NAMES.categories))
+    model = Retrieval(NAMES, RetrievalSettings(width=16))
+    warm_start.begin(model.videos, warm_start.find(histories, encoded, sizes, 16, 1))
+    unnamed = replace(encoded, video=np.zeros_like(encoded.video))
+    with torch.no_grad():
+        whole = model.videos(*loop.tensors(encoded, slice(None), torch.device("cpu")))
+        content = model.videos(*loop.tensors(unnamed, slice(None), torch.device("cpu")))
+    known = torch.from_numpy(encoded.video > 0)
+    assert torch.isfinite(whole).all() and whole[known].abs().sum() > 0
+    assert content.abs().sum() > 0, "a video without plays has what its creator and categories explain"
+
+
+def test_sampled_softmax_approaches_the_full_one() -> None:
+    """With the correction, the expected loss over many draws is near the full softmax."""
+    histories = sequences.of_users(USERS, NIGHT.video_ids, NAMES, 40)
+    rows = sequences.batches(histories.lengths - 1, 4096)[0]
+
+    def loss(negatives: int, draws: int) -> float:
+        settings = RetrievalSettings(width=16, negatives=negatives, dropout=0.0, id_dropout=0.0)
+        catalogue = loop.catalogue_of(NIGHT, NAMES, histories, 4)
+        fit = loop.Fit(Retrieval(NAMES, settings), catalogue, histories, settings)
+        batch = loop.make_batch(histories, rows, catalogue.midnights)
+        with torch.no_grad():
+            return float(np.mean([float(fit._loss(batch)) for _ in range(draws)]))
+
+    assert loss(60, 40) == pytest.approx(loss(0, 1), rel=0.03)

@@ -1,0 +1,90 @@
+"""A whole training: what is planted is learned, noise is not, and everything is recorded once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from funnel.night import load_histories, load_night
+from jobs import train
+from lake import lineage, numbered_log, snapshot
+from tests.training import planted
+from tests.training.conftest import TRAIN
+from training import bundle, needs, registry
+
+
+@pytest.fixture
+def learned(planted_home: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
+    monkeypatch.setenv("NIGHTREEL_HOME", str(planted_home))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return numbered_log.entries("promotions")[0]
+
+
+@pytest.fixture
+def noise(shuffled_home: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
+    monkeypatch.setenv("NIGHTREEL_HOME", str(shuffled_home))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return numbered_log.entries("promotions")[0]
+
+
+def test_planted_structure_is_learned(learned: dict) -> None:
+    ndcg = learned["judged"]["ndcg@10"]
+    assert learned["decision"] == "promoted" and learned["judged"]["users"] >= 200
+    assert all(ndcg["model"]["value"] >= 3 * ndcg[name]["value"] for name in ("all", "7d", "decayed"))
+
+
+def test_noise_is_not_learned(noise: dict) -> None:
+    """The upper bound catches leaks into the evaluation: there is nothing to know beyond popularity."""
+    ndcg = noise["judged"]["ndcg@10"]
+    best = max(ndcg[name]["value"] for name in ("all", "7d", "decayed"))
+    assert noise["decision"] == "rejected" and ndcg["model"]["value"] < 1.3 * best
+    assert lineage.model_of(planted.AS_OF) is None
+    with pytest.raises(bundle.Outdated, match="never refitted"):
+        bundle.load(snapshot.find(needs.plan(planted.AS_OF)))
+
+
+def test_a_training_without_mlflow_is_whole_and_is_registered_by_the_next_run(learned: dict) -> None:
+    assert learned["registered_version"] is None, "MLflow was down"
+    for _ in range(2):
+        train.main(TRAIN)
+    with registry._client() as client:
+        versions = client.search_model_versions(f"name = '{registry.MODEL}'")
+        aliases = dict(client.get_registered_model(registry.MODEL).aliases)
+        run = client.get_run(versions[0].run_id)
+        history = client.get_metric_history(versions[0].run_id, "retrieval/loss")
+        artifacts = {file.path for file in client.list_artifacts(versions[0].run_id, "model")}
+    assert [version.tags["training_identity"] for version in versions] == [learned["identity"]]
+    assert {alias: int(version) for alias, version in aliases.items()} == {"champion": int(versions[0].version)}
+    assert {"model/MLmodel", "model/card.md", "model/retrieval.safetensors", "model/ranker.safetensors"} <= artifacts
+    assert not any("pkl" in path or "pickle" in path for path in artifacts)
+    assert run.data.metrics["ndcg_at_10"] == pytest.approx(learned["judged"]["ndcg@10"]["model"]["value"])
+    assert len(history) > 1 and f"input.histories.{planted.AS_OF}" in run.data.tags
+    assert numbered_log.entries("promotions") == [learned], "the log is written once"
+
+
+def test_running_again_changes_nothing(learned: dict, planted_home: Path, capsys: pytest.CaptureFixture) -> None:
+    def lake_files() -> dict:
+        return {path: path.stat().st_mtime_ns for path in (planted_home / "lake").rglob("*") if path.is_file()}
+
+    before = lake_files()
+    train.main(TRAIN)
+    assert lake_files() == before and "promoted before" in capsys.readouterr().out
+
+
+def test_an_older_training_never_follows_a_newer_one(learned: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = lineage.model_of(planted.AS_OF)
+    newer = learned | {"as_of": "2026-02-05", "identity": "another"}
+    monkeypatch.setattr(numbered_log, "entries", lambda name: [newer])
+    entry = train._entry(manifest, None, None)
+    assert entry["decision"] == "rejected" and "2026-02-05" in entry["reason"]
+
+
+def test_judged_weights_have_not_seen_the_held_out_days(learned: dict) -> None:
+    """The two pairs of weights differ, and a video's name is known to the judged one only if it was played before."""
+    manifest = lineage.model_of(planted.AS_OF)
+    used, judged = bundle.load(manifest), bundle.load(manifest, judged=True)
+    night, users = load_night(planted.AS_OF), load_histories(planted.AS_OF)
+    assert not np.array_equal(used.user_vectors(users), judged.user_vectors(users))
+    assert used.video_vectors(night).shape == (night.size, used.user_vectors(users).shape[1])
+    before = planted.log().before(needs.dates_of(planted.AS_OF)[0])
+    assert set(judged.retrieval.names.video_ids.tolist()) == set(before.video.tolist())
