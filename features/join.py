@@ -7,6 +7,7 @@ would see; never a row of an older snapshot. Every label comes out exactly once.
 Labels are taken by the date that was live for them, so that one day's snapshot at a time is in memory.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 import numpy as np
@@ -38,20 +39,27 @@ def write_examples(labels: Manifest, snapshots: dict[date, Manifest], folder: st
     return [snapshot.write_part("training_examples", folder, rows, f"part-{part:05d}")]
 
 
-def join_snapshots(labels: pa.Table, snapshots: dict) -> pa.Table:
+def join_snapshots(labels: pa.Table, snapshots: Mapping[date, Callable[[], pa.Table]]) -> pa.Table:
     """Label rows with the features of EXAMPLE_VIEWS, in the order given. snapshots: as_of → function that reads it."""
-    times = labels["event_time"].cast(pa.int64()).to_numpy()
-    found = {name: np.zeros((labels.num_rows, len(FEATURES)), np.int64) for name in EXAMPLE_VIEWS}
-    live = {name: live_days(times, view(name).publish_lag_us) for name in EXAMPLE_VIEWS}
-    for day in np.unique(np.concatenate(list(live.values()))):
-        features = snapshots[dates.day_of_us(int(day) * dates.DAY_US)]()
-        for name in EXAMPLE_VIEWS:
-            rows = np.flatnonzero(live[name] == day)
-            found[name][rows] = _look_up(labels.take(pa.array(rows)), features, view(name))
+    found = snapshot_features(labels, labels["event_time"].cast(pa.int64()).to_numpy(), snapshots, EXAMPLE_VIEWS)
     for name in EXAMPLE_VIEWS:
         for column, feature in enumerate(FEATURES):
             labels = labels.append_column(f"{name}_{feature}", pa.array(found[name][:, column]))
     return labels.select(table("training_examples").schema.names)
+
+
+def snapshot_features(labels: pa.Table, times_us: np.ndarray, snapshots: Mapping[date, Callable[[], pa.Table]],
+                      names: Sequence[str]) -> dict[str, np.ndarray]:
+    """View name → int64[labels, FEATURES], as live at each label's time (int64[labels]). snapshots: as_of → function
+    that reads it; KeyError when a date that was live is not there."""
+    found = {name: np.zeros((labels.num_rows, len(FEATURES)), np.int64) for name in names}
+    live = {name: live_days(times_us, view(name).publish_lag_us) for name in names}
+    for day in np.unique(np.concatenate(list(live.values()))):
+        features = snapshots[dates.day_of_us(int(day) * dates.DAY_US)]()
+        for name in names:
+            rows = np.flatnonzero(live[name] == day)
+            found[name][rows] = _look_up(labels.take(pa.array(rows)), features, view(name))
+    return found
 
 
 def _look_up(labels: pa.Table, features: pa.Table, declared: FeatureView) -> np.ndarray:

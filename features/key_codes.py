@@ -1,0 +1,69 @@
+"""Keys of one or several columns, integers or strings, as small integers that compare across two tables."""
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lake.hashing import splitmix64
+
+
+def canonical(column: pa.ChunkedArray | pa.Array, name: str) -> pa.Array:
+    """A key column as int64 or large_string, nulls kept. ValueError for a type that can't be a key."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_integer(array.type):
+        return array.cast(pa.int64())  # ArrowInvalid, a ValueError, for what does not fit
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
+        return array.cast(pa.large_string())
+    raise ValueError(f"key column {name!r} is {array.type}; keys are integers or strings (a float loses digits)")
+
+
+def key_codes(spine: Sequence[pa.Array], rows: Sequence[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
+    """int64[N] and int64[M]: equal numbers for equal keys, -1 where any column is null (null equals nothing) and, in
+    `rows`, for keys that the spine does not have. Both: one canonical array per key column."""
+    code, row_code = np.zeros(len(spine[0]), np.int64), np.zeros(len(rows[0]), np.int64)
+    for n, (ours, theirs) in enumerate(zip(spine, rows, strict=True)):
+        if ours.type != theirs.type:
+            raise ValueError(f"key column {n + 1} is {ours.type} in the spine, but {theirs.type} in the table")
+        values = ours.drop_null().unique()
+        code = _combined(code, pc.index_in(ours, value_set=values), len(values))
+        row_code = _combined(row_code, pc.index_in(theirs, value_set=values), len(values))
+        if n:
+            known = np.unique(code[code >= 0])
+            code, row_code = _place(code, known), _place(row_code, known)
+    return code, row_code
+
+
+def _combined(code: np.ndarray, found: pa.Array, count: int) -> np.ndarray:
+    index = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.where((code < 0) | (index < 0), -1, code * max(count, 1) + index)
+
+
+def _place(code: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The index of each code in the ascending `known`, -1 where it is not there."""
+    if not len(known):
+        return np.full(len(code), -1, np.int64)
+    at = np.minimum(np.searchsorted(known, code), len(known) - 1)
+    return np.where(known[at] == code, at, -1)
+
+
+def part_of(keys: Sequence[pa.Array], parts: int) -> np.ndarray:
+    """int64[N]: the part, 0 … parts - 1, that all rows of a key go to, in whichever table. keys: canonical arrays."""
+    mixed = np.zeros(len(keys[0]), np.uint64)
+    for array in keys:
+        mixed = splitmix64((mixed ^ _numbers(array)).view(np.int64))
+    return (mixed % np.uint64(parts)).astype(np.int64)
+
+
+def _numbers(array: pa.Array) -> np.ndarray:
+    if pa.types.is_int64(array.type):
+        return array.fill_null(0).to_numpy(zero_copy_only=False).view(np.uint64)
+    encoded = array.dictionary_encode()
+    hashes = np.fromiter((zlib.crc32(text.encode()) for text in encoded.dictionary.to_pylist()), np.uint64,
+                         len(encoded.dictionary))
+    index = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
+    return hashes[index] if len(hashes) else np.zeros(len(array), np.uint64)

@@ -1,0 +1,88 @@
+"""The last row of a key that had happened and arrived strictly before t, whole: never stitched from several."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.own_views import VersionView
+from features.timeline import Timeline, newest, tree
+
+
+class Rows:
+    """Rows of a table in the total order: key, event time, arrival, tiebreak columns, then content.
+
+    keys: int64[M] codes >= 0; event_us, arrived_us: int64[M]. `column(name)` gives the values in that order. Where no
+    order is asked for (`ordered` false: counts, sums, extremes), rows stand only by key and event time.
+    """
+
+    def __init__(self, keys: np.ndarray, event_us: np.ndarray, arrived_us: np.ndarray, table: pa.Table,
+                 tiebreak: tuple[str, ...], ordered: bool = True) -> None:
+        self.timeline = Timeline(keys, event_us)
+        self.order = total_order(self.timeline, arrived_us, table, tiebreak) if ordered else self.timeline.order
+        self.keys, self.event_us, self.arrived_us = (array[self.order] for array in (keys, event_us, arrived_us))
+        self.table, self._taken = table, {}
+
+    def column(self, name: str) -> pa.Array:
+        if name not in self._taken:
+            self._taken[name] = _flat(self.table[name]).take(pa.array(self.order))
+        return self._taken[name]
+
+
+def _flat(column: pa.ChunkedArray) -> pa.Array:
+    array = column.combine_chunks()
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    return array.cast(pa.large_string()) if pa.types.is_string_view(array.type) else array
+
+
+def total_order(timeline: Timeline, arrived_us: np.ndarray, table: pa.Table, tiebreak: tuple[str, ...]) -> np.ndarray:
+    """int64[M]: row numbers by (key, event time), as in the timeline, then arrival, *tiebreak, then every column's
+    content. Of rows that are equal in all of it, it does not matter which comes first. Nulls come before values."""
+    order = timeline.order.copy()
+    same = timeline.moments[1:] == timeline.moments[:-1]
+    ties = np.flatnonzero(np.append(same, False) | np.append(False, same)) if len(order) else order
+    if not len(ties):
+        return order
+    among = table.take(pa.array(order[ties]))
+    names = [*tiebreak, *sorted(set(table.column_names) - set(tiebreak))]
+    codes = [part for name in names for part in _order_codes(_flat(among[name]))]
+    within = np.lexsort((*reversed(codes), arrived_us[order[ties]], timeline.moments[ties]))
+    order[ties] = order[ties][within]
+    return order
+
+
+def _order_codes(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Sort keys of a column of any type: whether there is a value, and its rank; lists and the like rank as text."""
+    present = pc.is_valid(array).to_numpy(zero_copy_only=False)
+    if pa.types.is_nested(array.type) or pa.types.is_decimal(array.type):
+        array = pa.array([None if value is None else repr(value) for value in array.to_pylist()], pa.large_string())
+    return present, pc.rank(array, tiebreaker="dense").to_numpy()
+
+
+def newest_rows(keys: np.ndarray, times: np.ndarray, rows: Rows, size: int) -> np.ndarray:
+    """int64[N, size]: the last rows with event time and arrival strictly before each moment, newest first in the total
+    order, -1 where there are no more. keys, times: int64[N]; a key of -1 has none."""
+    found = np.full((len(keys), size), -1, np.int64)
+    if not size or not len(rows.keys):
+        return found
+    levels = tree(rows.arrived_us)
+    before = rows.timeline.up_to(np.maximum(keys, 0), times - 1)
+    asking = np.flatnonzero(keys >= 0)
+    for n in range(size):
+        place = newest(levels, before[asking], times[asking])
+        own = (place >= 0) & (rows.keys[place] == keys[asking])
+        asking, place = asking[own], place[own]
+        found[asking, n] = place
+        before[asking] = place
+        if not len(asking):
+            break
+    return found
+
+
+def version_features(keys: np.ndarray, times: np.ndarray, rows: Rows, view: VersionView) -> pa.Table:
+    """The view's columns for N moments, in their order. keys: int64[N], -1 sees nothing; times: int64[N]."""
+    row = newest_rows(keys, times, rows, 1)[:, 0]
+    if view.max_age_us is not None and len(rows.keys):
+        row = np.where((row >= 0) & (times - rows.event_us[row] <= view.max_age_us), row, -1)
+    chosen = pa.array(np.maximum(row, 0), mask=row < 0)
+    return pa.table({f"{view.name}_{name}": rows.column(name).take(chosen) for name in view.columns})

@@ -1,0 +1,154 @@
+"""Join views to any rows of keys and times, each with what could have been known strictly before it.
+
+    python -m jobs.join --spine SPINE.parquet --views user,watched --out OUT [--view-file VIEWS.toml] [--time COLUMN]
+
+Views are the nightly ones (user, video, creator, user_category, country_video) or yours, declared in --view-file
+(docs/point-in-time.md). OUT is a new folder of Parquet files: the spine's rows, each once and in their order.
+"""
+
+import argparse
+import os
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+
+from pyarrow import fs
+
+from features import join_sources, join_stages
+from features.any_join import AnyView, require
+from features.frames import parts_for, per_bucket
+from features.join_sources import Source
+from features.join_stages import Work
+from features.own_views import LAKE_TABLES, OwnView, read_views
+from features.views import VIEWS, FeatureView, view
+from jobs.command import Refusal, run, say
+from lake import dates, lineage, storage
+from lake.lineage import Missing
+from lake.snapshot import Manifest
+
+
+def chosen_views(names: str, view_file: str | None) -> tuple[AnyView, ...]:
+    """The named views in the order given. ValueError names what is known."""
+    own: dict[str, OwnView] = {}
+    if view_file:
+        try:
+            own = read_views(storage.read_bytes(join_sources.absolute(view_file)))
+        except OSError as error:
+            raise ValueError(f"{view_file} can't be read: {error}") from error
+    nightly = [declared.name for declared in VIEWS]
+    if taken := sorted(set(own) & set(nightly)):
+        raise ValueError(f"{view_file}: {', '.join(taken)} is the name of a nightly view; choose another")
+    wanted = list(dict.fromkeys(name.strip() for name in names.split(",")))
+    if unknown := [name for name in wanted if name not in own and name not in nightly]:
+        raise ValueError(f"no view {', '.join(map(repr, unknown))}; known: {', '.join([*nightly, *own])}"
+                         + ("" if view_file else "; views of your own come with --view-file"))
+    return tuple(own[name] if name in own else view(name) for name in wanted)
+
+
+def live_snapshots(days: list[date]) -> dict[date, Manifest | None]:
+    """The feature snapshot of each date, None for those before anything had arrived. Missing names every date that is
+    not built and the one command that builds them."""
+    found: dict[date, Manifest | None] = {}
+    missing = []
+    for day in days:
+        try:
+            found[day] = lineage.resolve("feature_snapshots", day) if lineage.landings("raw_events", day) else None
+        except Missing:
+            missing.append(day)
+    if missing:
+        named = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
+        raise Missing(f"{len(missing)} feature snapshots that were live for the spine are not built: {named}; run: "
+                      f"python -m jobs.build events tiles feature_snapshots --from {missing[0]} --as-of {missing[-1]}")
+    return found
+
+
+def open_tables(views: tuple[AnyView, ...], last_us: int | None) -> dict[str, Source]:
+    """The tables of the views. Of the lake all that arrived before the end of the spine's last day."""
+    as_of = dates.day_of_us(last_us - 1) + timedelta(days=1) if last_us is not None else None
+    return {name: _open(name, as_of) for name in dict.fromkeys(v.table for v in views if isinstance(v, OwnView))}
+
+
+def _open(name: str, as_of: date | None) -> Source:
+    if name not in LAKE_TABLES:
+        return join_sources.of_path(name)
+    if as_of is None:
+        return Source(name, lineage.table(name).schema, (join_sources.Piece(0, 0),))
+    return join_sources.of_lake(name, as_of)
+
+
+def plan(options: argparse.Namespace, views: tuple[AnyView, ...], folder: str) -> Work:
+    """The work, checked. ValueError or Missing before any of it is done."""
+    spine = join_sources.of_path(options.spine)
+    require(spine.schema, [options.time], options.spine)
+    last_us, days = join_stages.instants_asked(spine, options.time, views)
+    tables = open_tables(views, last_us)
+    of_lake = any(isinstance(v, FeatureView) or v.table in LAKE_TABLES for v in views)
+    work = Work(spine, options.time, views, tables, live_snapshots(days), join_sources.id_types() if of_lake else {},
+                folder, options.parts or 1)
+    join_stages.check(work)
+    return work
+
+
+def execute(work: Work, parts: int | None) -> int:
+    """Run the work under Spark; the number of rows written."""
+    from jobs.spark_session import spark_session
+
+    session = spark_session("nightreel")
+    most = max([work.spine.rows, *(work.spine.rows + table.rows for table in work.tables.values())])
+
+    def spread(task: Callable[[int], dict], count: int) -> list[dict]:
+        return per_bucket(session, lambda number, _: [task(number)], count)
+
+    return join_stages.run(replace(work, parts=parts or parts_for(most, session)), spread)
+
+
+def publish(folder: str, out: str) -> None:
+    """Make the joined files appear under their name: at once on a local disk, file by file in an object store."""
+    if storage.is_local(out):
+        os.rename(f"{folder}/joined", out)
+        return
+    source, inner = storage.filesystem(f"{folder}/joined")
+    target, wanted = storage.filesystem(out)
+    fs.copy_files(inner, wanted, source_filesystem=source, destination_filesystem=target)
+
+
+def _parts(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a number from 1 to 10000")
+    return int(text)
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, check, join, publish."""
+    parser = argparse.ArgumentParser(prog="python -m jobs.join", description=__doc__.splitlines()[0])
+    parser.add_argument("--spine", required=True, metavar="PATH", help="a Parquet file or folder of keys and times")
+    parser.add_argument("--views", required=True, metavar="VIEW[,VIEW…]", help="what to join, in this order")
+    parser.add_argument("--out", required=True, metavar="OUT", help="a folder that does not exist yet")
+    parser.add_argument("--view-file", metavar="VIEWS.toml", help="declares views of your own")
+    parser.add_argument("--time", default="event_time", metavar="COLUMN", help="the spine's instants (event_time)")
+    parser.add_argument("--parts", type=_parts, metavar="N",
+                        help="pieces of work per view; by default from the rows. Changes no value")
+    options = parser.parse_args(arguments)
+    out = join_sources.absolute(options.out)
+    try:
+        views = chosen_views(options.views, options.view_file)
+    except ValueError as error:
+        parser.error(str(error))
+    if storage.exists(out):
+        parser.error(f"{out} exists; remove it or name another --out")
+    started, folder = time.monotonic(), f"{out}.{uuid.uuid4().hex[:12]}.attempt"
+    try:
+        rows = execute(plan(options, views, folder), options.parts)
+        publish(folder, out)
+    except ValueError as error:
+        raise Refusal(str(error)) from error
+    finally:
+        storage.delete_folder(folder)
+    say(f"join {options.views}: {rows:,} rows, {time.monotonic() - started:.1f} s, in {out}")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

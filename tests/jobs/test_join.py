@@ -1,0 +1,132 @@
+"""`python -m jobs.join` through real Spark: a spine of one's own, with tables of one's own and with the lake."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features import any_join
+from features.own_views import read_views
+from features.views import view
+from jobs import build, join, land, simulate
+from jobs.command import Refusal
+from jobs.spark_session import spark_session
+from lake import dates, lineage, snapshot
+from lake.columns import TIMESTAMP
+from lake.dimensions import versions
+from tests import join_world
+
+OWN = """
+[v]
+mode = "event"
+table = "{events}"
+key = "name"
+event_time = "happened"
+arrived_at = "arrived"
+tiebreak = "seq"
+windows = {windows}
+aggregates = {aggregates}
+"""
+LAKE = """
+[watched]
+mode = "event"
+table = "events"
+where = {event_type = ["play", "like"]}
+key = ["user_id"]
+windows = ["1h", "7d"]
+aggregates = ["count", "sum watch_ms", "last 3 video_id"]
+
+[facts]
+mode = "version"
+table = "raw_videos"
+key = "video_id"
+columns = ["categories", "duration_ms"]
+"""
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_a_table_of_one_s_own(adaptive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path / "var"))
+    session = spark_session("nightreel")
+    monkeypatch.setattr(join_world, "KEYS", ((("name", "name"),),))
+    join_world.expected.cache_clear()
+    spine, events = join_world.tables(5)
+    pq.write_table(spine, tmp_path / "spine.parquet", row_group_size=8)
+    pq.write_table(events, tmp_path / "events.parquet")
+    (tmp_path / "views.toml").write_text(OWN.format(
+        events=tmp_path / "events.parquet", windows=list(join_world.WINDOWS), aggregates=list(join_world.AGGREGATES)))
+    session.conf.set("spark.sql.adaptive.enabled", adaptive)
+    command = ["--spine", str(tmp_path / "spine.parquet"), "--views", "v", "--view-file", str(tmp_path / "views.toml")]
+    out = ["--out", str(tmp_path / "out")]
+    try:
+        join.main([*command, *out, "--time", "t", "--parts", "7" if adaptive else "1"])
+        assert join_world.plain(pq.read_table(tmp_path / "out")) == join_world.expected(5, "event")
+    finally:
+        session.conf.set("spark.sql.adaptive.enabled", False)
+        join_world.expected.cache_clear()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.parquet", "out", "spine.parquet", "views.toml"]
+    with pytest.raises(SystemExit):  # it exists
+        join.main([*command, *out])
+    with pytest.raises(Refusal, match="no column event_time"):
+        join.main([*command, "--out", str(tmp_path / "other")])
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight landed days with their events built."""
+    home = tmp_path_factory.mktemp("lake")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NIGHTREEL_HOME", str(home))
+        simulate.main([str(home / "raw"), "--users", "40", "--videos", "60", "--days", "8", "--seed", "4"])
+        land.main([str(home / "raw"), "--preset", "nightreel"])
+        build.main(["events", "tiles", "--as-of", last_day().isoformat()])
+    return home
+
+
+def last_day() -> date:
+    """The end of what is sealed: late rows of the last days arrive until then."""
+    return date.fromisoformat(lineage.landings("raw_events")[-1]["end"])
+
+
+def test_views_of_the_lake(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTREEL_HOME", str(lake))
+    events = pa.concat_tables([snapshot.read(chunk) for chunk in lineage.chunks("events", last_day())])
+    spine = events.select(["user_id", "video_id", "country", "event_time"]).slice(0, 200)
+    pq.write_table(spine, tmp_path / "spine.parquet")
+    (tmp_path / "views.toml").write_text(LAKE)
+    command = ["--spine", str(tmp_path / "spine.parquet"), "--views", "user,country_video,watched,facts", "--view-file",
+               str(tmp_path / "views.toml"), "--out", str(tmp_path / "out")]
+    with pytest.raises(lineage.Missing, match="jobs.build events tiles feature_snapshots --from") as missing:
+        join.main(command)
+    build.main(str(missing.value).split("jobs.build ")[1].split())
+    join.main(command)
+
+    own = read_views(LAKE.encode())
+    days = dates.days(date(2026, 1, 1), last_day() + timedelta(days=1))
+    stored = {day: (lambda day=day: snapshot.read(lineage.resolve("feature_snapshots", day))) for day in days}
+    empty = lineage.table("feature_snapshots").schema.empty_table()
+    stored |= {day: lambda: empty for day in dates.days(date(2025, 12, 1), date(2026, 1, 2))}
+    expected = any_join.join(spine, [view("user"), view("country_video"), *own.values()],
+                             {"events": events, "raw_videos": versions("raw_videos", last_day())}, stored)
+    found = pq.read_table(tmp_path / "out")
+    assert found.equals(expected.replace_schema_metadata(None))
+    assert sum(found["watched_count_7d"].to_pylist()) and sum(found["user_play_count_7d"].to_pylist())
+
+
+def test_a_spine_beyond_what_has_arrived_names_the_day(lake: Path, tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTREEL_HOME", str(lake))
+    later = pa.table({"user_id": [1], "event_time": pa.array([dates.midnight_us(last_day()) + 1], TIMESTAMP)})
+    pq.write_table(later, tmp_path / "spine.parquet")
+    (tmp_path / "views.toml").write_text(LAKE)
+    with pytest.raises(lineage.Missing, match=last_day().isoformat()):
+        join.main(["--spine", str(tmp_path / "spine.parquet"), "--views", "watched", "--view-file",
+                   str(tmp_path / "views.toml"), "--out", str(tmp_path / "out")])
+
+
+def test_an_unknown_view_is_an_error_that_names_the_known(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        join.main(["--spine", "s.parquet", "--views", "user,watched", "--out", str(tmp_path / "out")])
+    assert "no view 'watched'; known: user, video, creator" in capsys.readouterr().err
