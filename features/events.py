@@ -89,11 +89,13 @@ def _differs(rows: pa.Table, winner: np.ndarray) -> np.ndarray:
 def _finish(rows: pa.Table) -> tuple[pa.Table, dict]:
     """The rows to write, and the counts that labels and reports need."""
     counted = rows.filter(pc.is_in(rows["event_type"], pa.array(["impression", "play"])))
-    days = np.stack([counted[name].cast(pa.int64()).to_numpy() // dates.DAY_US for name in ("event_time", "arrived_at")])
+    days = np.stack([counted[name].cast(pa.int64()).to_numpy() // dates.DAY_US
+                     for name in ("event_time", "arrived_at")])
     pairs, counts = np.unique(days, axis=1, return_counts=True)
     by_day = [[*(dates.day_of_us(int(day) * dates.DAY_US).isoformat() for day in pair), int(count)]
               for pair, count in zip(pairs.T, counts, strict=True)]
-    return rows.drop_columns("_conflicts"), {"conflicts": int(pc.sum(rows["_conflicts"]).as_py() or 0), "by_day": by_day}
+    conflicts = int(pc.sum(rows["_conflicts"]).as_py() or 0)
+    return rows.drop_columns("_conflicts"), {"conflicts": conflicts, "by_day": by_day}
 
 
 def label_start(manifests: list[Manifest], as_of: date, min_days: int, enough_rows: int) -> date:

@@ -96,7 +96,8 @@ def _codes(tables: list[pa.Table], names: list[str]) -> list[np.ndarray]:
     """One integer per distinct combination of values, comparable across the tables; null is a value of its own."""
     combined = np.zeros(sum(t.num_rows for t in tables), np.int64)
     for name in names:
-        column = pa.chunked_array([chunk for t in tables for chunk in t[name].chunks], tables[0].schema.field(name).type)
+        chunks = [chunk for t in tables for chunk in t[name].chunks]
+        column = pa.chunked_array(chunks, tables[0].schema.field(name).type)
         values = column.combine_chunks().dictionary_encode(null_encoding="encode").indices.to_numpy()
         _, combined = np.unique(combined * (len(values) + 1) + values, return_inverse=True)
     return np.split(combined, np.cumsum([t.num_rows for t in tables])[:-1])

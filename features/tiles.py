@@ -32,7 +32,7 @@ def write_tiles(session: SparkSession, attempt: Attempt, events: Manifest) -> li
 
 
 def partial_tiles(events: pa.Table, known_videos: pa.Table) -> pa.Table:
-    """Tiles of some events, summed as far as these rows go. known_videos: versions ordered by (video_id, arrived_at)."""
+    """Tiles of some events, summed as far as these rows go. known_videos: ordered by (video_id, arrived_at)."""
     base = _measured(events, known_videos)
     pieces = [table("tiles").schema.empty_table()]
     pieces += [_summed(_keyed(base, view)) for view in VIEWS]
@@ -65,7 +65,7 @@ def _measured(events: pa.Table, known_videos: pa.Table) -> pa.Table:
 
 
 def _keyed(base: pa.Table, view: FeatureView) -> pa.Table:
-    """The rows as a view sees them: one per value of a list attribute; none where a part of the key is null or empty."""
+    """The rows as a view sees them: one per value of a list; none where a part of the key is null or empty."""
     rows, attribute = base, pa.array([""] * base.num_rows, pa.string())
     if view.attribute and pa.types.is_list(base.schema.field(view.attribute).type):
         lists = base[view.attribute].combine_chunks()

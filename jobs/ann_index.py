@@ -8,7 +8,6 @@ Without a promoted model there is nothing to index: the night publishes its best
 import argparse
 import sys
 import time
-from datetime import date
 
 import numpy as np
 

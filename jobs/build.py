@@ -95,8 +95,8 @@ def build_feature_snapshots(as_ofs: list[date]) -> None:
     try:
         chunks = lineage.chunks("tiles", max(as_ofs))
         missing, folders = [plan.as_of for plan in plans], [attempt.folder for attempt in attempts]
-        accounts = per_bucket(_session(), lambda part, buckets: write_snapshots(chunks, missing, folders, part, buckets),
-                              _parts(chunks))
+        accounts = per_bucket(
+            _session(), lambda part, buckets: write_snapshots(chunks, missing, folders, part, buckets), _parts(chunks))
         _finish_range(attempts, accounts, started)
     except BaseException:
         for attempt in attempts:
@@ -157,8 +157,8 @@ def _write_popularity(attempt: Attempt) -> tuple[list[dict], dict]:
 
     as_of, half_life, folder = attempt.plan.as_of, attempt.plan.parameters["half_life_days"], attempt.folder
     chunks = lineage.chunks("tiles", as_of)
-    return per_bucket(_session(), lambda part, buckets: write_popularity(chunks, as_of, half_life, folder, part, buckets),
-                      _parts(chunks)), {}
+    return per_bucket(_session(), lambda part, buckets: write_popularity(
+        chunks, as_of, half_life, folder, part, buckets), _parts(chunks)), {}
 
 
 def build_labels(as_ofs: list[date]) -> None:
@@ -217,7 +217,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.build", description=__doc__.splitlines()[0])
     parser.add_argument("tables", nargs="+", choices=BUILT, metavar="TABLE", help=", ".join(BUILT))
     parser.add_argument("--as-of", required=True, type=dates.parse_date)
-    parser.add_argument("--from", dest="start", type=dates.parse_date, help="first date of a range that ends at --as-of")
+    parser.add_argument("--from", dest="start", type=dates.parse_date, help="first date of the range")
     options = parser.parse_args(arguments)
     start = options.start or options.as_of
     as_ofs = dates.days(start, options.as_of) + [options.as_of]

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from jobs import simulated_world
 from jobs.simulated_log import EVENT_KIND, KINDS, MINUTE_US, POISON, Log
 from jobs.simulated_titles import CATEGORIES
-from jobs.simulated_world import NULL, World
+from jobs.simulated_world import World
 from lake import storage
 from lake.dates import DAY_US, day_of_us
 

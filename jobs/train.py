@@ -13,7 +13,7 @@ import time
 from datetime import date
 
 from jobs.command import run, say
-from lake import dates, lineage, numbered_log, snapshot
+from lake import dates, numbered_log, snapshot
 from lake.snapshot import Manifest, Plan
 from training import needs
 
@@ -32,8 +32,8 @@ def main(arguments: list[str]) -> None:
     manifest = snapshot.find(plan)
     entry = logged(plan.identity)
     if manifest and entry:
-        say(f"train {plan.as_of}: {entry['decision']} before (version {entry['registered_version'] or 'not in MLflow then'}"
-            f"): {entry['reason']}")
+        version = entry["registered_version"] or "not in MLflow then"
+        say(f"train {plan.as_of}: {entry['decision']} before (version {version}): {entry['reason']}")
         if entry["registered_version"] is not None:
             return
     manifest = manifest or _train(plan, options.holdout_days)

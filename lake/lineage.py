@@ -178,7 +178,8 @@ _INPUTS = {
     "fallback": lambda d: {"popularity": _hash("popularity", d), "catalogue": _hash("catalogue", d),
                            "blocked": digest(map(str, blocked(d)))},
     "recommendations": lambda d: {
-        "model": _model_hash(d) if model_of(d) else f"none {judged_baseline(d)}".strip(), "ann_index": _hash("ann_index", d) if model_of(d) else "none",
+        "model": _model_hash(d) if model_of(d) else f"none {judged_baseline(d)}".strip(),
+        "ann_index": _hash("ann_index", d) if model_of(d) else "none",
         **{name: _hash(name, d) for name in ("histories", "catalogue", "popularity", "feature_snapshots")},
         "blocked": digest(map(str, blocked(d)))},
 }

@@ -25,7 +25,6 @@ from lake.hashing import bucket_of, canonical_json, digest, rows_hash, sha256_of
 from lake.profile import key_duplicates, merge_profiles, profile_rows
 from lake.tables import Table, table
 
-
 ROWS_WORTH_A_GROUP = 20_000
 
 
@@ -149,7 +148,8 @@ def write_part(name: str, folder: str, rows: pa.Table, part: str) -> dict:
     row group holds one bucket, or as many small ones in a row as make `ROWS_WORTH_A_GROUP`.
 
     Returns a JSON-able account of the file: path, size, sha256, rows, the buckets of each row group, a content hash per
-    bucket, and the profile that validation judges. Runs in a Spark worker as well as in the driver; rows may come in any order and chunking.
+    bucket, and the profile that validation judges. Runs in a Spark worker as well as in the driver; rows may come in any
+    order and chunking.
     """
     declared = table(name)
     rows = rows.select(declared.schema.names).cast(declared.schema)

@@ -51,7 +51,7 @@ def size(path: str) -> int | None:
 
 
 def stamp(path: str) -> tuple[int, int] | None:
-    """(size, modification time in ns) of a file, by which a process may keep what it parsed; None where there is none."""
+    """(size, modification time in ns) of a file, by which a process may keep what it parsed; None without one."""
     store, inner = filesystem(path)
     info = store.get_file_info(inner)
     return (info.size, info.mtime_ns or 0) if info.type == fs.FileType.File else None

@@ -11,6 +11,7 @@ from publishing import live, release_file
 from publishing.release import NotReleased, completed
 from publishing.release_file import Release
 
+
 def rollback(to: int | None = None, to_kept: int | None = None) -> Release:
     """A new release of an earlier release's snapshots, with today's tombstones.
 

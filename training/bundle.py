@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from safetensors.torch import load as parse, save as encode
+from safetensors.torch import load as parse
+from safetensors.torch import save as encode
 
 from funnel.night import Night
 from funnel.ranking import FEATURE_NAMES

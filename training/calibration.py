@@ -55,7 +55,8 @@ def _logistic(x: np.ndarray) -> np.ndarray:
 
 def _cost(x: np.ndarray, truth: np.ndarray, weight: np.ndarray, line: np.ndarray) -> float:
     z = np.clip(x @ line, -30, 30)
-    return float((weight * (np.logaddexp(0, z) - truth * z)).sum() / weight.sum() + RIDGE / 2 * ((line - IDENTITY) ** 2).sum())
+    surprise = (weight * (np.logaddexp(0, z) - truth * z)).sum() / weight.sum()
+    return float(surprise + RIDGE / 2 * ((line - IDENTITY) ** 2).sum())
 
 
 def reliability(predicted: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> list[dict]:

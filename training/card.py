@@ -43,8 +43,8 @@ def card(as_of: str, identity: str, facts: dict) -> str:
         "duration) and ranker (what is played from lists that retrieval made; what follows a show or a play), judged "
         "as one funnel and registered as one version.", "",
         "## Judged", "",
-        f"Fitted on what had arrived before {since}, judged on [{since}, {as_of}): full ranking over the catalogue as of "
-        f"{since}, videos the user had not seen, histories cut at {since}.", "", "```", *table(told), "```", "",
+        f"Fitted on what had arrived before {since}, judged on [{since}, {as_of}): full ranking over the catalogue "
+        f"as of {since}, videos the user had not seen, histories cut at {since}.", "", "```", *table(told), "```", "",
         *(f"- {note}" for note in facts["notes"]),
         "" if facts["promoted"] else "Not refitted: the registered weights are the judged ones.",
         "## Learned from", "",
@@ -89,8 +89,10 @@ def _loss(epochs: list[dict]) -> bytes:
     stages: dict[str, list[float]] = defaultdict(list)
     for epoch in epochs:
         stages[epoch["stage"]].append(epoch["values"]["loss"])
-    figure, axes = pyplot.subplots(1, max(len(stages), 1), figsize=(4 * max(len(stages), 1), 3), squeeze=False)
-    for axis, (stage, losses) in zip(axes[0], stages.items(), strict=False):
+    figure, axes = pyplot.subplots(-(-max(len(stages), 1) // 4), 4, figsize=(14, 2.8 * -(-len(stages) // 4)))
+    for axis in axes.flat[len(stages):]:
+        axis.axis("off")
+    for axis, (stage, losses) in zip(axes.flat, stages.items(), strict=False):
         axis.plot(range(1, len(losses) + 1), losses, marker="o")
         axis.set(title=stage, xlabel="epoch", ylabel="loss")
     return _png(figure)
@@ -112,11 +114,13 @@ def _reliability(heads: dict[str, list[dict]]) -> bytes:
 def _quality(told: dict) -> bytes:
     from matplotlib import pyplot
 
-    systems = [name for name in (*BASELINES, CHAMPION, OURS) if (told["ndcg@10"].get(name) or {}).get("value") is not None]
+    ndcg = told["ndcg@10"]
+    systems = [name for name in (*BASELINES, CHAMPION, OURS) if name in ndcg and ndcg[name]["value"] is not None]
     figure, axis = pyplot.subplots(figsize=(6, 0.6 * len(systems) + 1.2))
     for place, name in enumerate(systems):
-        each = told["ndcg@10"][name]
+        each = ndcg[name]
         axis.plot([each["low"], each["high"]], [place, place], color="grey")
         axis.plot(each["value"], place, "o", color="tab:blue" if name == OURS else "black")
-    axis.set(yticks=range(len(systems)), yticklabels=[_title(name) for name in systems], xlabel="NDCG@10, 95 % interval")
+    axis.set(yticks=range(len(systems)), yticklabels=[_title(name) for name in systems])
+    axis.set_xlabel("NDCG@10, 95 % interval")
     return _png(figure)

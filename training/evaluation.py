@@ -144,7 +144,7 @@ def funnel(night: Night, users: Users, video_vectors: np.ndarray, user_vectors: 
 
 
 def summary(judged: Judged) -> dict:
-    """For the promotion log: metric → system → {value, low, high}, the paired differences of ours, and how many users."""
+    """For the promotion log: metric → system → {value, low, high}, paired differences of ours, how many users."""
     told: dict = {name: {system: _interval(values) for system, values in systems.items()}
                   for name, systems in judged.per_user.items()}
     ours = judged.per_user["ndcg@10"][OURS]

@@ -68,7 +68,8 @@ def fit(material: Material, days: LabelDays, chosen: Chosen | None, earlier: Fit
     examples = lists.make(night, live, plays, earlier, plan.seed)
     found = chosen.ranker if chosen else settings.ranker_settings(len(examples.user_ids))
     play = ranker.fit(examples, found, chosen is None, report)
-    answers = response.fit(_responses(material.as_of), settings.RankerSettings(), chosen and chosen.response_epochs, report)
+    passes = chosen.response_epochs if chosen else None
+    answers = response.fit(_responses(material.as_of), settings.RankerSettings(), passes, report)
     plan = replace(plan, epochs=earlier.settings.epochs)
     final = fit_retrieval(users, material.videos, plan, "retrieval", None, report)
     return Bundle(final, play, answers), Chosen(plan, play.settings, answers.epochs if answers else None)

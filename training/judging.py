@@ -41,7 +41,8 @@ def judge(material: Material, ours: Bundle, as_of: date) -> Judgement:
 
 
 def _lister(material: Material, users: Users, model: Bundle) -> Lister:
-    return evaluation.funnel(material.night, users, model.video_vectors(material.night), model.user_vectors, model.score)
+    vectors = model.video_vectors(material.night)
+    return evaluation.funnel(material.night, users, vectors, model.user_vectors, model.score)
 
 
 def champion(as_of: date, since: date) -> tuple[Bundle | None, list[str]]:

@@ -15,7 +15,7 @@ _COLUMNS = ["video_id", "creator_id", "categories", "duration_ms", "published_at
 
 @dataclass(frozen=True, eq=False)
 class KnownVideos:
-    """V videos, ids ascending; the fields of `funnel.night.Night` that the video tower reads, under their names there."""
+    """V videos, ids ascending; the fields of `funnel.night.Night` that the video tower reads, named as there."""
 
     video_ids: np.ndarray
     creator_ids: np.ndarray

@@ -49,7 +49,7 @@ def choose(users: Users, as_of: date, horizon_days: int) -> LabelDays:
 
 def plays_in(users: Users, start_us: int) -> np.ndarray:
     """i64[U]: plays of the kept history at or after an instant."""
-    return np.add.reduceat(np.append(users.event_us >= start_us, False), users.offsets[:-1]) * (np.diff(users.offsets) > 0)
+    return np.bincount(ragged.row_of(users.offsets)[users.event_us >= start_us], minlength=users.size)
 
 
 def cut_at(users: Users, cuts_us: np.ndarray) -> Users:

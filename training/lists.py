@@ -1,4 +1,4 @@
-"""What the ranker learns from: lists that the funnel would really have made at the cut, and what was watched after it."""
+"""What the ranker learns from: lists that the funnel would have made at the cut, and what was watched after it."""
 
 from dataclasses import dataclass
 

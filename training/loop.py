@@ -101,7 +101,7 @@ class Fit:
                                            weight_decay=settings.weight_decay)
 
     def epoch(self, number: int, total: int) -> tuple[float, int]:
-        """One pass over all histories; mean loss and number of targets. FloatingPointError when the loss is not finite."""
+        """One pass over all histories; mean loss and number of targets. FloatingPointError when it is not finite."""
         self.model.train()
         groups = sequences.batches(self.histories.lengths - 1, self.settings.batch_tokens, self.shuffle)
         summed, targets = 0.0, 0
@@ -178,8 +178,9 @@ def fit(model: Retrieval, catalogue: Catalogue, histories: Sequences, settings: 
         loss, targets = run.epoch(number, settings.epochs)
         seconds = time.perf_counter() - begun
         value = judge(model) if judge else None
-        told = {"loss": loss} if value is None else {"loss": loss, "ndcg@10": value}
-        report(Epoch(stage, number, told | {"targets_per_s": targets / max(seconds, 1e-9)}, time.perf_counter() - begun))
+        told = {"loss": loss, "targets_per_s": targets / max(seconds, 1e-9)}
+        told |= {} if value is None else {"ndcg@10": value}
+        report(Epoch(stage, number, told, time.perf_counter() - begun))
         if value is not None and value > best:
             best, kept, weights = value, number, copy.deepcopy(model.state_dict())
         if judge and number - kept >= settings.patience:

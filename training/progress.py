@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass: which fit, its number from 1, its metrics (lower or higher is better as each name says), its seconds."""
+    """One pass: which fit, its number from 1, its metrics (a loss falls, an ndcg rises), its seconds."""
 
     stage: str
     number: int

@@ -24,7 +24,8 @@ def record(manifest: Manifest) -> registry.Record:
     return registry.Record(
         as_of=manifest.as_of.isoformat(), identity=manifest.identity, content_hash=manifest.content_hash,
         promoted=facts["promoted"], reason=facts["reason"], parameters=_parameters(manifest), metrics=numbers,
-        epochs=_epochs(facts["epochs"]), inputs={name.replace(" ", "."): value for name, value in manifest.inputs.items()},
+        epochs=_epochs(facts["epochs"]),
+        inputs={name.replace(" ", "."): value for name, value in manifest.inputs.items()},
         files=files | card.plots(facts) | {"card.md": text.encode()},
         inference=(tuple(FEATURE_NAMES), tuple(facts["heads"])), card=text)
 

@@ -132,7 +132,8 @@ def _epochs(network: Heads, parts: tuple[np.ndarray, ...], settings: RankerSetti
         network.eval()
         with torch.inference_mode():
             value = float(_loss(network, later, later_truth))
-        report(Epoch("responses", number, {"loss": float(loss.detach()), "later_loss": value}, time.perf_counter() - begun))
+        told = {"loss": float(loss.detach()), "later_loss": value}
+        report(Epoch("responses", number, told, time.perf_counter() - begun))
         if not np.isfinite(value):
             raise FloatingPointError(f"the response loss became {value} in epoch {number}; lower its learning rate")
         if not fixed and value < best * (1 - WORTH_A_PASS):

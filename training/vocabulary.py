@@ -36,8 +36,8 @@ class EncodedVideos:
 def learn(videos: Videos, played_ids: np.ndarray, countries: list[str]) -> Vocabulary:
     """The vocabulary of a log: known videos that were played, and every creator, category and country."""
     creators = np.unique(videos.creator_ids)
-    return Vocabulary(np.intersect1d(played_ids, videos.video_ids), creators[creators >= 0], sorted(videos.category_names),
-                      sorted({country for country in countries if country}))
+    return Vocabulary(np.intersect1d(played_ids, videos.video_ids), creators[creators >= 0],
+                      sorted(videos.category_names), sorted({country for country in countries if country}))
 
 
 def places(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:

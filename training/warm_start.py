@@ -50,7 +50,8 @@ def directions(watched: sparse.csr_matrix, width: int, seed: int) -> np.ndarray:
     scaling rows by plays^-1/2 and columns by (plays + 5)^-1/2; zeros where the matrix has fewer directions. The mean
     norm over plays is 1."""
     users, videos = np.diff(watched.indptr), np.bincount(watched.indices, minlength=watched.shape[1])
-    scaled = sparse.diags_array(np.maximum(users, 1) ** -0.5) @ watched @ sparse.diags_array((videos + SHRINK_PLAYS) ** -0.5)
+    by_user, by_video = np.maximum(users, 1) ** -0.5, (videos + SHRINK_PLAYS) ** -0.5
+    scaled = sparse.diags_array(by_user) @ watched @ sparse.diags_array(by_video)
     count = min(width + SURPLUS, *watched.shape)
     guess = np.random.default_rng(seed).normal(size=(watched.shape[1], count))
     basis, _ = np.linalg.qr(scaled @ guess)                                  # [U, count]

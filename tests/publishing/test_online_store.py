@@ -27,7 +27,7 @@ from publishing.online_lists import users_key
 from publishing.online_store import ALREADY_ONLINE, NEWER_ONLINE, PUSHED, OnlineFailed, OtherHome, push, read_list
 from publishing.release import publish
 from publishing.rollback import block, rollback
-from tests.publishing.conftest import D, K, USERS
+from tests.publishing.conftest import USERS, D, K
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = shutil.which("redis-server")

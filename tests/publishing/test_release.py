@@ -13,7 +13,7 @@ from publishing import release_file
 from publishing.live import NoRelease, load_release
 from publishing.release import ALREADY_LIVE, KEPT, RELEASED, NotReleased, publish
 from publishing.rollback import block, rollback, video_of
-from tests.publishing.conftest import D, K, USERS, commit, promote
+from tests.publishing.conftest import USERS, D, K, commit, promote
 
 
 def videos_of(user: int) -> list[int]:

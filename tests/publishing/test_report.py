@@ -12,7 +12,7 @@ from publishing.people import People
 from publishing.release import publish
 from publishing.rollback import rollback
 from publishing.svg_charts import Estimate, dots, pairs, trend
-from tests.publishing.conftest import D, K, VIDEOS, promote
+from tests.publishing.conftest import VIDEOS, D, K, promote
 
 
 def test_the_page_requests_nothing_and_escapes_titles(night):

@@ -37,7 +37,8 @@ class Trap:
 def a_bundle(answers: bool = True) -> Bundle:
     names = vocabulary.learn(NIGHT, USERS.video_ids[USERS.video_ids > 0], ["DE", "JP"])
     model = Retrieval(names, SETTINGS)
-    ranker = FittedRanker(Heads(len(FEATURE_NAMES), (64, 32), ("play",), 0.1), Calibration(1.5, -2.0), RankerSettings(), [])
+    play = Heads(len(FEATURE_NAMES), (64, 32), ("play",), 0.1)
+    ranker = FittedRanker(play, Calibration(1.5, -2.0), RankerSettings(), [])
     heads = Heads(len(response.NAMES), (64, 32), ("like", "watch_ms"), 0.1)
     told = FittedResponse(heads, {"like": Calibration(0.9, 0.1), "watch_ms": Calibration(1.1, 0.0)}, 3, {"like": []})
     return Bundle(FittedRetrieval.of(model, names, SETTINGS, NIGHT), ranker, told if answers else None)
@@ -48,7 +49,8 @@ def committed(made: Bundle, extra_file: tuple[str, bytes] | None = None) -> Mani
     judged, judged_told = bundle.files(made, "judged_")
     attempt = snapshot.begin(Plan("model", date(2026, 2, 2)))
     files |= judged | {"model.json": bundle.describe(told, judged_told, {})} | dict([extra_file] if extra_file else [])
-    return snapshot.commit(attempt, [snapshot.write_file(attempt, name, content) for name, content in files.items()], [])
+    parts = [snapshot.write_file(attempt, name, content) for name, content in files.items()]
+    return snapshot.commit(attempt, parts, [])
 
 
 @pytest.fixture(autouse=True)

@@ -38,7 +38,8 @@ def test_a_position_sees_no_later_play() -> None:
     """Changing the plays after a position changes nothing at it; changing when it is asked does."""
     model = Retrieval(NAMES, RetrievalSettings(width=16)).eval()
     generator = torch.Generator().manual_seed(0)
-    plays, times = torch.randn(2, 9, 16, generator=generator), torch.arange(9.0, dtype=torch.float64).repeat(2, 1) * 3600
+    plays = torch.randn(2, 9, 16, generator=generator)
+    times = torch.arange(9.0, dtype=torch.float64).repeat(2, 1) * 3600
     rest = (torch.zeros(2, 9, dtype=torch.long), torch.zeros(2, dtype=torch.long))
     with torch.no_grad():
         before = model.users(plays, *rest, times, times + 60)
