@@ -12,7 +12,7 @@ import sys
 import time
 from datetime import date
 
-from jobs.command import run, say
+from jobs.command import Refusal, run, say
 from lake import dates, numbered_log, snapshot
 from lake.snapshot import Manifest, Plan
 from training import needs
@@ -51,7 +51,10 @@ def _train(plan: Plan, holdout_days: int) -> Manifest:
     from training import card, session
 
     started = time.monotonic()
-    outcome = session.run(plan.as_of, holdout_days, say)
+    try:
+        outcome = session.run(plan.as_of, holdout_days, say)
+    except session.TooLittle as error:
+        raise Refusal(f"train {plan.as_of}: {error}") from error
     attempt = snapshot.begin(plan)
     try:
         parts = [snapshot.write_file(attempt, name, content) for name, content in sorted(outcome.files.items())]

@@ -66,8 +66,8 @@ def truth_of(night: Night, users: Users, plays: pa.Table) -> Truth:
     return truth_of_pairs(night, users, row, plays["video_id"].to_numpy())
 
 
-def truth_of_pairs(night: Night, users: Users, row: np.ndarray, video_ids: np.ndarray) -> Truth:
-    """The same from places of users (-1: not among them) and ids of the videos they watched."""
+def truth_of_pairs(night: Night, users: Users, row: np.ndarray, video_ids: np.ndarray, most: int = MOST_USERS) -> Truth:
+    """The same from places of users (-1: not among them) and ids of the videos they watched; at most `most` users."""
     video = night.index_of(video_ids)
     row, video = row[(row >= 0) & (video >= 0)], video[(row >= 0) & (video >= 0)]
     keys = np.unique(row * night.size + video)
@@ -76,8 +76,8 @@ def truth_of_pairs(night: Night, users: Users, row: np.ndarray, video_ids: np.nd
     row = keys // max(night.size, 1)
     row, keys = row[np.diff(users.offsets)[row] > 0], keys[np.diff(users.offsets)[row] > 0]
     rows = np.unique(row)
-    if len(rows) > MOST_USERS:
-        rows = np.sort(rows[np.argsort(splitmix64(users.user_ids[rows]), kind="stable")[:MOST_USERS]])
+    if len(rows) > most:
+        rows = np.sort(rows[np.argsort(splitmix64(users.user_ids[rows]), kind="stable")[:most]])
         keys, row = keys[np.isin(row, rows)], row[np.isin(row, rows)]
     counts = np.bincount(np.searchsorted(rows, row), minlength=len(rows))
     return Truth(rows, ragged.offsets_of(counts), keys % max(night.size, 1))

@@ -25,6 +25,8 @@ from training.progress import Report
 from training.retrieval import Retrieval
 from training.settings import RankerSettings, RetrievalSettings
 
+VALIDATION_USERS = 2_000
+
 
 @dataclass(frozen=True, eq=False)
 class Material:
@@ -91,7 +93,7 @@ class Validation:
 
 
 def _validation(night: Night, cut: Users, plays: lists.Plays) -> Validation | None:
-    truth = evaluation.truth_of_pairs(night, cut, plays.row, plays.video_ids)
+    truth = evaluation.truth_of_pairs(night, cut, plays.row, plays.video_ids, VALIDATION_USERS)
     return Validation(night, cut, truth) if len(truth.rows) else None
 
 

@@ -34,15 +34,18 @@ class LabelDays:
 
 
 def choose(users: Users, as_of: date, horizon_days: int) -> LabelDays:
-    """Double the horizon until 300 users were there before and in these days, or a quarter of all plays is in them."""
-    end, days = midnight_us(as_of), horizon_days
+    """Double the horizon until 300 users were there before and in these days, or a quarter of all plays is in them;
+    never more than half of the log's span, so that retrieval has something to learn from before them."""
+    end = midnight_us(as_of)
+    longest = max(int((end - int(users.event_us.min(initial=end))) // (2 * DAY_US)), 1)
+    days = min(horizon_days, longest)
     while True:
         start = end - days * DAY_US
         there = cut_at(users, np.full(users.size, start))
         if int(((np.diff(there.offsets) > 0) & (plays_in(users, start) > 0)).sum()) >= ENOUGH_USERS:
             return LabelDays(days, False)
         wider = (users.event_us >= end - 2 * days * DAY_US).mean() if len(users.event_us) else 1.0
-        if wider > LARGEST_SHARE:
+        if wider > LARGEST_SHARE or 2 * days > longest:
             return LabelDays(days, True)
         days *= 2
 

@@ -17,7 +17,7 @@ from training.sequences import pieces
 LIST_LENGTH = 50
 USERS_AT_ONCE = 512
 NEGATIVES = 120
-MOST_USERS = 20_000
+MOST_USERS = 10_000
 
 
 @dataclass(frozen=True, eq=False)

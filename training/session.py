@@ -13,6 +13,12 @@ from training.judging import Judgement, judge
 from training.label_days import LabelDays
 from training.progress import Epoch
 
+FEWEST_PLAYS, FEWEST_USERS = 200, 10
+
+
+class TooLittle(Exception):
+    """The log holds too little before the held-out days to fit anything; the message says how much."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -23,7 +29,7 @@ class Outcome:
 
 
 def run(as_of: date, holdout_days: int, say: Callable[[str], None]) -> Outcome:
-    """Train, judge and, when the gate opens, refit. lineage.Missing names what to build before."""
+    """Train, judge and, when the gate opens, refit. lineage.Missing names what to build before; TooLittle."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     epochs: list[Epoch] = []
 
@@ -33,6 +39,10 @@ def run(as_of: date, holdout_days: int, say: Callable[[str], None]) -> Outcome:
 
     since, _ = needs.dates_of(as_of, holdout_days)
     material = fitting.load(since)
+    if len(material.users.video_ids) < FEWEST_PLAYS or material.users.size < FEWEST_USERS:
+        raise TooLittle(f"{len(material.users.video_ids):,} plays of {material.users.size:,} users had arrived before "
+                        f"{since}; a model needs {FEWEST_PLAYS:,} plays of {FEWEST_USERS} users. Train on a later day, "
+                        "or land more of the log; until then nights publish the best baseline")
     days = label_days.choose(material.users, since, holdout_days)
     say(f"train {as_of}: {len(material.users.video_ids):,} plays of {material.users.size:,} users before {since}, "
         f"{material.night.size:,} videos; lists of the last {days.days} days")

@@ -1,7 +1,7 @@
 """The parts of the retrieval model: nothing looks ahead, little is padding, what starts warm is right."""
 
 import doctest
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ from scipy import sparse
 
 from lake.dates import DAY_US
 from tests.funnel.worlds import random_night, random_users
-from training import loop, metrics, moments, sequences, vocabulary, warm_start
+from training import fitting, loop, metrics, moments, sequences, vocabulary, warm_start
+from training.known_videos import KnownVideos
 from training.retrieval import Retrieval
 from training.settings import RetrievalSettings
 
@@ -130,3 +131,15 @@ def test_sampled_softmax_approaches_the_full_one() -> None:
             return float(np.mean([float(fit._loss(batch)) for _ in range(draws)]))
 
     assert loss(60, 40) == pytest.approx(loss(0, 1), rel=0.03)
+
+
+def test_the_same_fit_twice_is_the_same() -> None:
+    """Seeds are the settings': weights are equal bit for bit on one machine, whatever ran before."""
+    known = KnownVideos(*(getattr(NIGHT, field.name) for field in fields(KnownVideos)))
+    settings = RetrievalSettings(width=16, length=20, epochs=2, negatives=30)
+    found = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        found.append(fitting.fit_retrieval(USERS, known, settings, "test", None, lambda _: None))
+    assert np.array_equal(found[0].user_vectors(USERS), found[1].user_vectors(USERS))
+    assert np.array_equal(found[0].known, found[1].known)

@@ -7,6 +7,7 @@ import pytest
 
 from funnel.night import load_histories, load_night
 from jobs import train
+from jobs.command import Refusal
 from lake import lineage, numbered_log, snapshot
 from tests.training import planted
 from tests.training.conftest import TRAIN
@@ -88,3 +89,13 @@ def test_judged_weights_have_not_seen_the_held_out_days(learned: dict) -> None:
     assert used.video_vectors(night).shape == (night.size, used.user_vectors(users).shape[1])
     before = planted.log().before(needs.dates_of(planted.AS_OF)[0])
     assert set(judged.retrieval.names.video_ids.tolist()) == set(before.video.tolist())
+
+
+def test_a_log_of_a_few_plays_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path))
+    world = planted.log()
+    few = world.user <= 9
+    planted.write(planted.Log(world.user[few], world.video[few], world.event_us[few]))
+    with pytest.raises(Refusal, match="of 9 users had arrived before 2026-01-22"):
+        train.main(TRAIN)
+    assert not numbered_log.entries("promotions") and not snapshot.committed("model")
