@@ -124,7 +124,7 @@ def _retrieval(tensors: dict[str, torch.Tensor], part: dict) -> FittedRetrieval:
 def _ranker(tensors: dict[str, torch.Tensor], part: dict) -> FittedRanker:
     settings = _ranker_settings(part)
     play = part["play"]
-    return FittedRanker(_heads(tensors, "play.", len(part["features"]), ("play",), settings),
+    return FittedRanker(_heads(tensors, "play.", len(part["features"]), ("play",)),
                         Calibration(**play["calibration"]), settings, play["reliability"])
 
 
@@ -132,7 +132,7 @@ def _response(tensors: dict[str, torch.Tensor], part: dict) -> FittedResponse | 
     told = part["response"]
     if told is None:
         return None
-    heads = _heads(tensors, "response.", len(told["features"]), tuple(told["heads"]), _ranker_settings(part))
+    heads = _heads(tensors, "response.", len(told["features"]), tuple(told["heads"]))
     return FittedResponse(heads, {name: Calibration(**each) for name, each in told["calibrations"].items()},
                           told["epochs"], told["reliability"])
 
@@ -141,9 +141,11 @@ def _ranker_settings(part: dict) -> RankerSettings:
     return RankerSettings(**{**part["ranker"], "hidden": tuple(part["ranker"]["hidden"])})
 
 
-def _heads(tensors: dict[str, torch.Tensor], prefix: str, features: int, heads: tuple[str, ...],
-           settings: RankerSettings) -> Heads:
-    made = Heads(features, settings.hidden, heads, settings.dropout)
+def _heads(tensors: dict[str, torch.Tensor], prefix: str, features: int, heads: tuple[str, ...]) -> Heads:
+    """The widths of the hidden layers are those of the weights: the two halves of a ranker may have their own."""
+    biases = (f"{prefix}layers.{n}.bias" for n in range(len(tensors)))
+    hidden = tuple(len(tensors[name]) for name in biases if name in tensors)
+    made = Heads(features, hidden, heads, dropout=0.0)
     made.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in tensors.items()
                           if name.startswith(prefix)})
     return made.eval()

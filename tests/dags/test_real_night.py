@@ -1,4 +1,5 @@
-"""Both DAGs for real, on a tiny world: a model passes, a night is released, and running it again changes nothing."""
+"""Both DAGs for real, on a tiny world: a model passes, a night is released, running it again
+changes nothing, and it replays from the landing area to the same hashes."""
 
 import subprocess
 import sys
@@ -45,3 +46,4 @@ def test_training_then_a_night_then_the_same_night_again(fresh_dags, world: Path
     assert {path.name: path.read_bytes() for path in (world / "releases").glob("*.json")} == releases
     assert {path: path.read_bytes() for path in (world / "lake").rglob("*.json")} == manifests
     assert "2026-01-17" in command("jobs.releases")
+    assert "all equal to the release" in command("jobs.replay", "--as-of", "2026-01-17")

@@ -112,3 +112,11 @@ def random_part(row: int):
     from funnel.users import take_users
 
     return take_users(USERS, np.array([row]))
+
+
+def test_the_two_halves_of_a_ranker_keep_their_own_widths():
+    straight = Heads(3, (), ("play",), 0.0)
+    deep = Heads(2, (4, 5), ("like", "share"), 0.1)
+    tensors = bundle._state(straight, "play.") | bundle._state(deep, "response.")
+    assert len(bundle._heads(tensors, "play.", 3, ("play",)).layers) == 0
+    assert [layer.out_features for layer in bundle._heads(tensors, "response.", 2, ("like", "share")).layers] == [4, 5]
