@@ -25,11 +25,11 @@ class ListRules:
     """
 
     window: int = 10
-    per_creator: int = 3
-    per_category: int = 7
+    per_creator: int = 5
+    per_category: int = 8
     look_ahead: int = 32
     exploration_share: float = 0.04
-    exploration_free: int = 3
+    exploration_free: int = 5
     fresh_boost: float = 1.02
 
 
