@@ -12,8 +12,8 @@ import time
 import numpy as np
 
 from funnel.night import NightTables, load_histories, load_night, night_tables
-from jobs.command import Refusal, run, say
-from lake import dates, lineage, snapshot
+from jobs.command import Refusal, day, run, say
+from lake import lineage, snapshot
 from lake.hashing import BUCKETS
 from lake.snapshot import Manifest
 from publishing import ann_index
@@ -23,7 +23,7 @@ from validation import gate
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.ann_index", description=__doc__.splitlines()[0])
-    parser.add_argument("--as-of", required=True, type=dates.parse_date, help="the night, YYYY-MM-DD")
+    parser.add_argument("--as-of", required=True, type=day, help="the night, YYYY-MM-DD")
     as_of = parser.parse_args(arguments).as_of
     model = lineage.model_of(as_of)
     if model is None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import date
 
-from jobs.command import run, say
+from jobs.command import day, run, say
 from lake import dates, lineage, snapshot
 from lake.snapshot import Attempt, Manifest, Plan
 from validation import gate
@@ -216,8 +216,8 @@ def main(arguments: list[str]) -> None:
     """Parse, then build each named table in the order of lake/tables.py."""
     parser = argparse.ArgumentParser(prog="python -m jobs.build", description=__doc__.splitlines()[0])
     parser.add_argument("tables", nargs="+", choices=BUILT, metavar="TABLE", help=", ".join(BUILT))
-    parser.add_argument("--as-of", required=True, type=dates.parse_date)
-    parser.add_argument("--from", dest="start", type=dates.parse_date, help="first date of the range")
+    parser.add_argument("--as-of", required=True, type=day)
+    parser.add_argument("--from", dest="start", type=day, help="first date of the range")
     options = parser.parse_args(arguments)
     start = options.start or options.as_of
     as_ofs = dates.days(start, options.as_of) + [options.as_of]

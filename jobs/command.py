@@ -3,10 +3,13 @@
 0 done; 2 bad arguments; 3 refused by the data (never retried); 1 anything else (a retry may heal it).
 """
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
+from datetime import date
 
+from lake import dates
 from lake.lineage import Missing
 from lake.snapshot import Damaged
 
@@ -15,6 +18,14 @@ REFUSED = 3
 
 class Refusal(Exception):
     """The data or the request can't be accepted; the message says what, why, where and the command that fixes it."""
+
+
+def day(text: str) -> date:
+    """A date option of a command; argparse shows what was wrong with it."""
+    try:
+        return dates.parse_date(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def say(line: str) -> None:

@@ -9,8 +9,8 @@ from datetime import date
 
 from funnel.night import load_night, night_tables
 from jobs.build import commit
-from jobs.command import run, say
-from lake import dates, lineage, snapshot, storage
+from jobs.command import day, run, say
+from lake import lineage, snapshot, storage
 from lake.snapshot import Attempt
 from lake.tables import table
 from publishing.baseline import fallback_rows
@@ -24,7 +24,7 @@ _DEFAULTS = table("recommendations").parameters
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.recommendations", description=__doc__.splitlines()[0])
-    parser.add_argument("--as-of", required=True, type=dates.parse_date, help="the night, YYYY-MM-DD")
+    parser.add_argument("--as-of", required=True, type=day, help="the night, YYYY-MM-DD")
     parser.add_argument("--k", type=int, default=_DEFAULTS["k"], help="rows per list")
     parser.add_argument("--active-days", type=int, default=_DEFAULTS["active_days"],
                         help="only users who played in so many days before the night; 0: everyone with a play")

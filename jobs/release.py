@@ -12,8 +12,7 @@ import sys
 import time
 
 from jobs import push
-from jobs.command import Refusal, run, say
-from lake import dates
+from jobs.command import Refusal, day, run, say
 from publishing.release import ALREADY_LIVE, KEPT, NotReleased, Outcome, publish
 from publishing.release_file import LONGEST_LIST
 
@@ -31,7 +30,7 @@ def described(outcome: Outcome) -> str:
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.release", description=__doc__.splitlines()[0])
-    parser.add_argument("--as-of", required=True, type=dates.parse_date)
+    parser.add_argument("--as-of", required=True, type=day)
     parser.add_argument("--k", type=int, default=50, help="rows per list, from 1")
     parser.add_argument("--active-days", type=int, help="which lists, where a night was computed for several")
     options = parser.parse_args(arguments)

@@ -19,8 +19,8 @@ from datetime import date
 from pyarrow import fs
 
 from jobs import ann_index, build, recommendations
-from jobs.command import Refusal, run, say
-from lake import dates, lineage, numbered_log, storage
+from jobs.command import Refusal, day, run, say
+from lake import lineage, numbered_log, storage
 from lake.hashing import canonical_json
 from lake.snapshot import Manifest
 from publishing import live
@@ -31,7 +31,7 @@ TABLES = ("events", "tiles", "feature_snapshots", "catalogue", "histories", "pop
 def main(arguments: list[str]) -> None:
     """Parse, copy the landings, run the night's commands, compare."""
     parser = argparse.ArgumentParser(prog="python -m jobs.replay", description=__doc__.splitlines()[0])
-    parser.add_argument("--as-of", required=True, type=dates.parse_date)
+    parser.add_argument("--as-of", required=True, type=day)
     parser.add_argument("--release", type=int, help="the release to compare with; default: the newest of that date")
     options = parser.parse_args(arguments)
     released = _released(options.as_of, options.release)

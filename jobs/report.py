@@ -10,8 +10,8 @@ import sys
 import time
 from datetime import date
 
-from jobs.command import Refusal, run, say
-from lake import dates, lineage, snapshot
+from jobs.command import Refusal, day, run, say
+from lake import lineage, snapshot
 from publishing import report
 from publishing.release_file import Release
 from validation import docs
@@ -42,7 +42,7 @@ def judged_dates(release: Release) -> list[date]:
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.report", description=__doc__.splitlines()[0])
-    parser.add_argument("--as-of", required=True, type=dates.parse_date)
+    parser.add_argument("--as-of", required=True, type=day)
     parser.add_argument("--checks", action="store_true", help="print what validation said, and nothing else")
     options = parser.parse_args(arguments)
     if options.checks:

@@ -12,8 +12,8 @@ import sys
 import time
 from datetime import date
 
-from jobs.command import Refusal, run, say
-from lake import dates, numbered_log, snapshot
+from jobs.command import Refusal, day, run, say
+from lake import numbered_log, snapshot
 from lake.snapshot import Manifest, Plan
 from training import needs
 
@@ -22,7 +22,7 @@ LONGEST_HOLDOUT = 365
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.train", description=__doc__.splitlines()[0])
-    parser.add_argument("--as-of", required=True, type=dates.parse_date, help="the training's day, YYYY-MM-DD")
+    parser.add_argument("--as-of", required=True, type=day, help="the training's day, YYYY-MM-DD")
     parser.add_argument("--holdout-days", type=int, default=needs.HOLDOUT_DAYS, metavar="DAYS",
                         help="days before it that the model is judged on")
     options = parser.parse_args(arguments)

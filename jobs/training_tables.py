@@ -10,14 +10,13 @@ import argparse
 import sys
 
 from jobs import build
-from jobs.command import run
-from lake import dates
+from jobs.command import day, run
 from training import needs
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.training_tables", description=__doc__.splitlines()[0])
-    parser.add_argument("--as-of", required=True, type=dates.parse_date, help="the training's day, YYYY-MM-DD")
+    parser.add_argument("--as-of", required=True, type=day, help="the training's day, YYYY-MM-DD")
     parser.add_argument("--holdout-days", type=int, default=needs.HOLDOUT_DAYS, choices=range(1, 91), metavar="DAYS")
     options = parser.parse_args(arguments)
     for as_of in needs.dates_of(options.as_of, options.holdout_days):

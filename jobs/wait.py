@@ -10,8 +10,8 @@ import sys
 import time
 from datetime import date, timedelta
 
-from jobs.command import run, say
-from lake import dates, lineage
+from jobs.command import day, run, say
+from lake import lineage
 
 LOOK_EVERY_S = 30.0
 
@@ -39,7 +39,7 @@ def _seconds(typed: str) -> float:
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.wait", description=__doc__.splitlines()[0])
-    parser.add_argument("--as-of", required=True, type=dates.parse_date, help="the night, YYYY-MM-DD")
+    parser.add_argument("--as-of", required=True, type=day, help="the night, YYYY-MM-DD")
     parser.add_argument("--timeout", type=_seconds, default=0.0, metavar="SECONDS", help="default: look once")
     options = parser.parse_args(arguments)
     wait(options.as_of, options.timeout)
