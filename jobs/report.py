@@ -57,6 +57,18 @@ def main(arguments: list[str]) -> None:
     path = report.write(release)
     site = docs.build(judged_dates(release))
     say(f"report {options.as_of}: {path}, checks in {site}, {time.monotonic() - started:.1f} s")
+    _log(path, release)
+
+
+def _log(path: str, release: Release) -> None:
+    """Attach the page to MLflow as far as it answers; the page stands without it."""
+    from training import registry
+
+    pinned = release.snapshots.get("model")
+    try:
+        registry.log_report(path, release.as_of, pinned.identity if pinned else None)
+    except registry.Unavailable as error:
+        say(f"report {release.as_of}: not in MLflow, run the same command again when it is back. {error}")
 
 
 if __name__ == "__main__":
