@@ -8,11 +8,11 @@ import pyarrow.compute as pc
 from pyspark.sql import SparkSession
 
 from features.frames import collect_rows, parts_for
-from lake import dates, lineage, snapshot
+from lake import dates, lineage, snapshot, writing
 from lake.columns import TIMESTAMP
 from lake.dimensions import latest, original_ids, versions
-from lake.snapshot import Attempt
 from lake.tables import table
+from lake.writing import Attempt
 
 _ARRIVAL = pa.schema([("video_id", pa.int64()), ("first_arrival", TIMESTAMP)])
 
@@ -24,7 +24,7 @@ def write_catalogue(session: SparkSession, attempt: Attempt) -> list[dict]:
     rows = catalogue_rows(latest("raw_videos", as_of), first, versions("raw_videos", as_of), as_of)
     rows = rows.append_column("original_id", pa.array(
         original_ids("video", rows["video_id"].to_numpy(), as_of), pa.string()))
-    return [snapshot.write_part("catalogue", attempt.folder, rows, "part-00000")]
+    return [writing.write_part("catalogue", attempt.folder, rows, "part-00000")]
 
 
 def _first_arrivals(session: SparkSession, as_of: date) -> pa.Table:

@@ -10,8 +10,9 @@ from pyspark.sql import SparkSession
 from features.frames import parts_for, shuffle_and_write
 from lake import dates, snapshot
 from lake.columns import EVENT
-from lake.snapshot import Attempt, Manifest
+from lake.snapshot import Manifest
 from lake.tables import table
+from lake.writing import Attempt
 
 _CONTENT = [column.name for column in EVENT if column.name not in ("event_id", "arrived_at")]
 _DEDUPLICATED = table("events").schema.append(pa.field("_conflicts", pa.int64()))

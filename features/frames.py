@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from lake import snapshot, storage
+from lake import storage, writing
 from lake.hashing import BUCKETS, bucket_of
 from lake.tables import table
 
@@ -67,7 +67,7 @@ def shuffle_and_write(session: SparkSession, produce: Produce, schema: pa.Schema
     def write(rows: pa.Table) -> pa.Table:
         part = rows["_part"][0].as_py()
         finished, facts = finish(rows.drop_columns("_part"))
-        account = snapshot.write_part(name, folder, finished, f"part-{part:05d}") | facts
+        account = writing.write_part(name, folder, finished, f"part-{part:05d}") | facts
         return pa.table({"account": [json.dumps(account)]}, schema=_ACCOUNT)
 
     mapped = _map_parts(session, with_target, schema.append(pa.field("_part", pa.int32())), parts)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lake import dates, snapshot
+from lake import dates, snapshot, writing
 from lake.columns import TIMESTAMP
 from lake.dimensions import latest, original_ids
 from lake.snapshot import Manifest
@@ -26,7 +26,7 @@ def write_histories(chunks: list[Manifest], as_of: date, length: int, folder: st
     rows = history_rows(events.filter(pa.array(known & happened)), length, latest("raw_users", as_of))
     rows = rows.append_column("original_id", pa.array(
         original_ids("user", rows["user_id"].to_numpy(), as_of), pa.string()))
-    return [snapshot.write_part("histories", folder, rows, f"part-{part:05d}")]
+    return [writing.write_part("histories", folder, rows, f"part-{part:05d}")]
 
 
 def history_rows(events: pa.Table, length: int, users: pa.Table) -> pa.Table:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.views import EXAMPLE_VIEWS, FEATURES, FeatureView, view
-from lake import dates, snapshot
+from lake import dates, snapshot, writing
 from lake.snapshot import Manifest
 from lake.tables import table
 
@@ -36,7 +36,7 @@ def write_examples(labels: Manifest, snapshots: dict[date, Manifest], folder: st
     """Write the training examples of some buckets' labels. snapshots: by as_of, every date that was live at a label."""
     rows = join_snapshots(snapshot.read(labels, buckets=buckets),
                           {day: lambda m=manifest: snapshot.read(m) for day, manifest in snapshots.items()})
-    return [snapshot.write_part("training_examples", folder, rows, f"part-{part:05d}")]
+    return [writing.write_part("training_examples", folder, rows, f"part-{part:05d}")]
 
 
 def join_snapshots(labels: pa.Table, snapshots: Mapping[date, Callable[[], pa.Table]]) -> pa.Table:

@@ -26,6 +26,7 @@ from features.own_views import LAKE_TABLES, OwnView
 from features.views import FeatureView
 from lake import dates, snapshot, storage
 from lake.snapshot import Manifest
+from lake.tables import table
 
 _ROW = "_spine_row"
 Spread = Callable[[Callable[[int], dict], int], list[dict]]
@@ -143,7 +144,7 @@ def _in_order(found: pa.Table, piece: Piece) -> pa.Table:
 
 
 def _readers(work: Work) -> dict[date, Callable[[], pa.Table]]:
-    empty = snapshot.table("feature_snapshots").schema.empty_table()
+    empty = table("feature_snapshots").schema.empty_table()
     return {day: (lambda m=manifest: snapshot.read(m) if m is not None else empty)
             for day, manifest in work.snapshots.items()}
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.join import days_live_at
-from lake import dates, snapshot
+from lake import dates, snapshot, writing
 from lake.columns import EVENT
 from lake.dimensions import last_before, versions
 from lake.snapshot import Manifest
@@ -33,7 +33,7 @@ def write_labels(chunks: list[Manifest], as_of: date, start: date, attribution_h
     times = rows["event_time"].cast(pa.int64()).to_numpy()
     matured = (times >= dates.midnight_us(start)) & (times + window <= dates.midnight_us(as_of))
     rows = with_video_facts(rows.filter(pa.array(matured)), versions("raw_videos", as_of))
-    part_file = snapshot.write_part("labels", folder, rows, f"part-{part:05d}")
+    part_file = writing.write_part("labels", folder, rows, f"part-{part:05d}")
     return [part_file | {"snapshot_days": days_live_at(times[matured])}]
 
 

@@ -14,8 +14,9 @@ from features.frames import parts_for, shuffle_and_write
 from features.views import MEASURES, VIEWS, FeatureView
 from lake import dates, snapshot
 from lake.dimensions import last_before, versions
-from lake.snapshot import Attempt, Manifest
+from lake.snapshot import Manifest
 from lake.tables import table
+from lake.writing import Attempt
 
 _KEY = list(table("tiles").key)
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from features.tiles import read_tiles
 from features.views import FEATURES, MEASURES, WINDOWS_DAYS
-from lake import snapshot
+from lake import writing
 from lake.snapshot import Manifest
 from lake.tables import table
 
@@ -21,7 +21,7 @@ def write_snapshots(chunks: list[Manifest], as_ofs: list[date], folders: list[st
         return []
     tiles = read_tiles(chunks, buckets, min(as_ofs) - timedelta(days=max(WINDOWS_DAYS)), max(as_ofs))
     columns = TileColumns(tiles)
-    return [snapshot.write_part("feature_snapshots", folder, window_rows(columns, as_of), f"part-{part:05d}")
+    return [writing.write_part("feature_snapshots", folder, window_rows(columns, as_of), f"part-{part:05d}")
             for as_of, folder in zip(as_ofs, folders, strict=True)]
 
 
@@ -70,7 +70,7 @@ def write_popularity(chunks: list[Manifest], as_of: date, half_life_days: int, f
     wanted = np.isin(np.asarray(tiles["view"].to_pylist(), object), ["video", "country_video"]) \
         if tiles.num_rows else np.empty(0, bool)
     rows = popularity_rows(tiles.filter(pa.array(wanted, pa.bool_())), as_of, half_life_days)
-    return [snapshot.write_part("popularity", folder, rows, f"part-{part:05d}")]
+    return [writing.write_part("popularity", folder, rows, f"part-{part:05d}")]
 
 
 def popularity_rows(tiles: pa.Table, as_of: date, half_life_days: int) -> pa.Table:

@@ -13,7 +13,7 @@ import numpy as np
 
 from funnel.night import NightTables, load_histories, load_night, night_tables
 from jobs.command import Refusal, day, run, say
-from lake import lineage, snapshot
+from lake import lineage, snapshot, writing
 from lake.hashing import BUCKETS
 from lake.snapshot import Manifest
 from publishing import ann_index
@@ -54,13 +54,13 @@ def _build(plan: snapshot.Plan, model: Manifest, rules: IndexRules) -> None:
              "model": model.identity, "model_as_of": model.as_of.isoformat(),
              "excluded": tables.manifests["catalogue"].rows - index.ntotal}
     checks = gate.judge(plan, {"ntotal": index.ntotal, "recall": recall})
-    attempt = snapshot.begin(plan)
+    attempt = writing.begin(plan)
     try:
         parts = ann_index.save(attempt, index, night.video_ids, model)
         seconds = time.monotonic() - started
-        snapshot.commit(attempt, parts, checks, facts, {"seconds": round(seconds, 3)})
+        writing.commit(attempt, parts, checks, facts, {"seconds": round(seconds, 3)})
     except BaseException:
-        snapshot.abandon(attempt)
+        writing.abandon(attempt)
         raise
     say(f"ann_index {plan.as_of}: {index.ntotal:,} videos, recall@{rules.recall_at} {recall:.3f}, {seconds:.1f} s")
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from datetime import date
 
 from jobs.command import day, run, say
-from lake import dates, lineage, snapshot
-from lake.snapshot import Attempt, Manifest, Plan
+from lake import dates, lineage, snapshot, writing
+from lake.snapshot import Manifest, Plan
+from lake.writing import Attempt
 from validation import gate
 
 BUILT = ("events", "tiles", "feature_snapshots", "catalogue", "histories", "popularity", "labels", "training_examples")
@@ -23,20 +24,20 @@ def commit(plan: Plan, write: Callable[[Attempt], tuple[list[dict], dict]]) -> M
     if found:
         return found
     started = time.monotonic()
-    attempt = snapshot.begin(plan)
+    attempt = writing.begin(plan)
     try:
         parts, extra = write(attempt)
         return _finish(attempt, parts, extra, started)
     except BaseException:
-        snapshot.abandon(attempt)
+        writing.abandon(attempt)
         raise
 
 
 def _finish(attempt: Attempt, parts: list[dict], extra: dict, started: float) -> Manifest:
     plan = attempt.plan
-    checks = gate.judge(plan, snapshot.total_profile(plan.table, parts))
+    checks = gate.judge(plan, writing.total_profile(plan.table, parts))
     seconds = round(time.monotonic() - started, 3)
-    manifest = snapshot.commit(attempt, parts, checks, extra, {"seconds": seconds})
+    manifest = writing.commit(attempt, parts, checks, extra, {"seconds": seconds})
     say(f"{plan.table} {plan.as_of}: {manifest.rows:,} rows, {seconds:.1f} s")
     return manifest
 
@@ -91,7 +92,7 @@ def build_feature_snapshots(as_ofs: list[date]) -> None:
     from features.frames import per_bucket
     from features.windows import write_snapshots
 
-    started, attempts = time.monotonic(), [snapshot.begin(plan) for plan in plans]
+    started, attempts = time.monotonic(), [writing.begin(plan) for plan in plans]
     try:
         chunks = lineage.chunks("tiles", max(as_ofs))
         missing, folders = [plan.as_of for plan in plans], [attempt.folder for attempt in attempts]
@@ -101,18 +102,18 @@ def build_feature_snapshots(as_ofs: list[date]) -> None:
     except BaseException:
         for attempt in attempts:
             if not snapshot.find(attempt.plan):
-                snapshot.abandon(attempt)
+                writing.abandon(attempt)
         raise
 
 
 def _finish_range(attempts: list[Attempt], accounts: list[dict], started: float) -> None:
     """Judge all dates as one profile, then commit each: nulls, duplicate keys and negative sums of any date are those
     of the whole, and a range of hundreds of dates costs one verdict."""
-    profile = snapshot.total_profile("feature_snapshots", accounts)
+    profile = writing.total_profile("feature_snapshots", accounts)
     checks = gate.judge(attempts[-1].plan, profile)
     seconds = round(time.monotonic() - started, 3)
     for n, attempt in enumerate(attempts):
-        snapshot.commit(attempt, accounts[n::len(attempts)], checks, recorded={"seconds": seconds / len(attempts)})
+        writing.commit(attempt, accounts[n::len(attempts)], checks, recorded={"seconds": seconds / len(attempts)})
     dated = f"{attempts[0].plan.as_of}" + (f" … {attempts[-1].plan.as_of}" if len(attempts) > 1 else "")
     say(f"feature_snapshots {dated}: {profile['rows']:,} rows in {len(attempts)} snapshots, {seconds:.1f} s")
 

@@ -10,9 +10,9 @@ from datetime import date
 from funnel.night import load_night, night_tables
 from jobs.build import commit
 from jobs.command import day, run, say
-from lake import lineage, snapshot, storage
-from lake.snapshot import Attempt
+from lake import lineage, snapshot, storage, writing
 from lake.tables import table
+from lake.writing import Attempt
 from publishing.baseline import fallback_rows
 from publishing.nightly_lists import Task, groups, night_neighbours, rows_for, write_lists
 from publishing.release_file import LONGEST_LIST
@@ -42,7 +42,7 @@ def _fallback(as_of: date, k: int) -> None:
 
     def write(attempt: Attempt) -> tuple[list[dict], dict]:
         rows = fallback_rows(load_night(as_of), rows_for(k))
-        return [snapshot.write_part("fallback", attempt.folder, rows, "part-00000")], {}
+        return [writing.write_part("fallback", attempt.folder, rows, "part-00000")], {}
 
     if snapshot.find(plan):
         say(f"fallback {as_of}: there already")

@@ -13,7 +13,7 @@ import time
 from datetime import date
 
 from jobs.command import Refusal, day, run, say
-from lake import numbered_log, snapshot
+from lake import numbered_log, snapshot, writing
 from lake.snapshot import Manifest, Plan
 from training import needs
 
@@ -55,13 +55,13 @@ def _train(plan: Plan, holdout_days: int) -> Manifest:
         outcome = session.run(plan.as_of, holdout_days, say)
     except session.TooLittle as error:
         raise Refusal(f"train {plan.as_of}: {error}") from error
-    attempt = snapshot.begin(plan)
+    attempt = writing.begin(plan)
     try:
-        parts = [snapshot.write_file(attempt, name, content) for name, content in sorted(outcome.files.items())]
+        parts = [writing.write_file(attempt, name, content) for name, content in sorted(outcome.files.items())]
         seconds = round(time.monotonic() - started, 3)
-        manifest = snapshot.commit(attempt, parts, [_check(outcome.facts)], outcome.facts, {"seconds": seconds})
+        manifest = writing.commit(attempt, parts, [_check(outcome.facts)], outcome.facts, {"seconds": seconds})
     except BaseException:
-        snapshot.abandon(attempt)
+        writing.abandon(attempt)
         raise
     for line in card.table(outcome.facts["judged"]):
         say(line)

@@ -7,12 +7,13 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 
-from lake import dates, lineage, numbered_log, snapshot
+from lake import dates, lineage, numbered_log, snapshot, writing
 from lake.columns import TIMESTAMP
 from lake.hashing import bucket_of
-from lake.snapshot import Attempt, Manifest, Plan
+from lake.snapshot import Manifest, Plan
 from lake.sources import Refused
 from lake.tables import Table
+from lake.writing import Attempt
 
 
 def find(request: str) -> dict | None:
@@ -67,7 +68,7 @@ class Prepared:
 
     @property
     def profile(self) -> dict:
-        return self.existing.profile if self.existing else snapshot.total_profile(self.plan.table, self.parts)
+        return self.existing.profile if self.existing else writing.total_profile(self.plan.table, self.parts)
 
 
 def prepare(plan: Plan, groups: Iterable[pa.Table]) -> Prepared:
@@ -75,12 +76,12 @@ def prepare(plan: Plan, groups: Iterable[pa.Table]) -> Prepared:
     existing = snapshot.find(plan)
     if existing:
         return Prepared(plan, None, [], existing)
-    attempt = snapshot.begin(plan)
+    attempt = writing.begin(plan)
     try:
-        return Prepared(plan, attempt, [snapshot.write_part(plan.table, attempt.folder, rows, f"part-{n:05d}")
+        return Prepared(plan, attempt, [writing.write_part(plan.table, attempt.folder, rows, f"part-{n:05d}")
                                         for n, rows in enumerate(groups)], None)
     except BaseException:
-        snapshot.abandon(attempt)
+        writing.abandon(attempt)
         raise
 
 
@@ -88,7 +89,7 @@ def abandon(prepared: Iterable[Prepared]) -> None:
     """Remove the files of snapshots that will not be committed."""
     for one in prepared:
         if one.attempt and not snapshot.find(one.plan):
-            snapshot.abandon(one.attempt)
+            writing.abandon(one.attempt)
 
 
 def finish(prepared: Prepared, checks: list[dict], extra: dict) -> Manifest:
@@ -96,7 +97,7 @@ def finish(prepared: Prepared, checks: list[dict], extra: dict) -> Manifest:
     if prepared.attempt is None:
         return snapshot.load(prepared.plan.table, prepared.plan.as_of, prepared.plan.identity)
     try:
-        return snapshot.commit(prepared.attempt, prepared.parts, checks, extra)
+        return writing.commit(prepared.attempt, prepared.parts, checks, extra)
     except FileNotFoundError:
         found = snapshot.find(prepared.plan)
         if found is None:

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from funnel.retrieval import Retrieval, Top, exact_top
-from lake import snapshot
-from lake.snapshot import Attempt, Damaged, Manifest
+from lake import snapshot, writing
+from lake.snapshot import Damaged, Manifest
+from lake.writing import Attempt
 
 INDEX, IDS, SETTINGS = "index.faiss", "ids.parquet", "settings.json"
 
@@ -114,9 +115,9 @@ def save(attempt: Attempt, index: faiss.Index, video_ids: np.ndarray, model: Man
     ids = io.BytesIO()
     pq.write_table(pa.table({"video_id": pa.array(video_ids, pa.int64())}), ids, write_page_checksum=True)
     settings = {"model": model.identity, "probes": probes(index), "dimension": index.d}
-    return [snapshot.write_file(attempt, INDEX, faiss.serialize_index(index).tobytes()),
-            snapshot.write_file(attempt, IDS, ids.getvalue()),
-            snapshot.write_file(attempt, SETTINGS, json.dumps(settings, sort_keys=True).encode())]
+    return [writing.write_file(attempt, INDEX, faiss.serialize_index(index).tobytes()),
+            writing.write_file(attempt, IDS, ids.getvalue()),
+            writing.write_file(attempt, SETTINGS, json.dumps(settings, sort_keys=True).encode())]
 
 
 def probes(index: faiss.Index) -> int:

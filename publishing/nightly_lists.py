@@ -17,7 +17,7 @@ from funnel.neighbours import Neighbours, neighbours
 from funnel.night import Night, NightTables, load_histories, load_night, load_users
 from funnel.retrieval import Retrieval
 from funnel.users import Users, take_users
-from lake import snapshot
+from lake import writing
 from lake.hashing import BUCKETS
 from lake.snapshot import Manifest
 from lake.tables import table
@@ -106,7 +106,7 @@ def write_lists(task: Task, shared: Neighbours | None, part: int, buckets: list[
             lengths = np.bincount(np.searchsorted(batch.user_ids, rows["user_id"].to_numpy()), minlength=batch.size)
             users, short = users + batch.size, short + int((lengths < task.k).sum())
             written.append(rows.cast(written[0].schema))
-    account = snapshot.write_part("recommendations", task.folder, pa.concat_tables(written), f"part-{part:05d}")
+    account = writing.write_part("recommendations", task.folder, pa.concat_tables(written), f"part-{part:05d}")
     return [account | {"users": users, "short_users": short}]
 
 

@@ -28,7 +28,7 @@ def judge(plan: Plan, profile: dict) -> list[dict]:
     """GX's verdict on every check of the table's suite, for the manifest: check, observed, bound, severity, passed,
     why.
 
-    profile: lake.snapshot.total_profile, or plain metrics of an artifact ({"recall": 0.99, "ntotal": 3000}).
+    profile: lake.writing.total_profile, or plain metrics of an artifact ({"recall": 0.99, "ntotal": 3000}).
     Raises Refused when a check of severity `fail` does not hold; a metric that is absent or NaN never holds. Results
     hold no values of rows. What GX said is kept for Data Docs, refused or not (validation/docs.py).
     """

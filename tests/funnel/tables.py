@@ -8,7 +8,7 @@ import pyarrow as pa
 from funnel import ragged
 from funnel.night import Night
 from funnel.users import Users
-from lake import lineage, snapshot
+from lake import lineage, writing
 from lake.columns import TIMESTAMP
 from lake.snapshot import Manifest
 from lake.tables import FEATURES, table
@@ -16,8 +16,8 @@ from lake.tables import FEATURES, table
 
 def commit(name: str, as_of: date, rows: pa.Table) -> Manifest:
     """One snapshot of a table, unchecked."""
-    attempt = snapshot.begin(lineage.plan(name, as_of))
-    return snapshot.commit(attempt, [snapshot.write_part(name, attempt.folder, rows, "part-00000")], [])
+    attempt = writing.begin(lineage.plan(name, as_of))
+    return writing.commit(attempt, [writing.write_part(name, attempt.folder, rows, "part-00000")], [])
 
 
 def write_night(night: Night, users: Users, removed: dict[int, str] | None = None) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from jobs import land
-from lake import conversion, landing, lineage, numbered_log, snapshot, sources, storage
+from lake import conversion, landing, lineage, numbered_log, snapshot, sources, storage, writing
 from lake.lineage import Missing
 from tests.jobs.landing import at, event, events, files_under, landed, parquet, rows_of
 from validation import gate
@@ -219,18 +219,18 @@ def test_a_landing_that_died_before_its_entry_is_repeated_whole(home, tmp_path, 
 
 def test_a_failed_write_leaves_nothing(home, tmp_path, monkeypatch, capsys):
     log = parquet(tmp_path / "log/a.parquet", [*events(), event(user_id=None)])
-    write = snapshot.write_part
+    write = writing.write_part
 
     def full(name, *rest):
         if name == "quarantine":
             raise OSError(28, "No space left on device")
         return write(name, *rest)
 
-    monkeypatch.setattr(snapshot, "write_part", full)
+    monkeypatch.setattr(writing, "write_part", full)
     with pytest.raises(OSError, match="No space"):
         landed(capsys, log)
     assert files_under(home) == {}
-    monkeypatch.setattr(snapshot, "write_part", write)
+    monkeypatch.setattr(writing, "write_part", write)
     assert landed(capsys, log)[0] == 0
 
 
@@ -339,7 +339,7 @@ def test_killed_at_any_write_it_is_landed_whole_the_next_time(home, tmp_path, mo
     log = parquet(tmp_path / "log/a.parquet", [*({**row, "user_id": str(row["user_id"])} for row in events()),
                                                event(user_id=None)], user_id=pa.string())
     videos = parquet(tmp_path / "v.parquet", [{"video_id": 1, "title": "one"}])
-    monkeypatch.setattr(snapshot, "abandon", lambda attempt: None)
+    monkeypatch.setattr(writing, "abandon", lambda attempt: None)
     whole = None
     for last in range(1, 100):
         monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path / f"home{last}"))

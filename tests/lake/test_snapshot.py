@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lake import snapshot
+from lake import snapshot, writing
+from lake.hashing import bucket_of
 from lake.snapshot import Damaged, Plan
 from lake.tables import table
 
@@ -34,14 +35,14 @@ def popularity(videos: int = 300, seed: int = 0) -> pa.Table:
 
 
 def by_bucket(rows: pa.Table, pieces: int) -> list[pa.Table]:
-    buckets = snapshot.bucket_of(rows["video_id"].to_numpy())
+    buckets = bucket_of(rows["video_id"].to_numpy())
     return [rows.filter(pa.array(buckets % pieces == n)) for n in range(pieces)]
 
 
 def committed(rows: list[pa.Table], plan: Plan = PLAN, **extra: object) -> snapshot.Manifest:
-    attempt = snapshot.begin(plan)
-    parts = [snapshot.write_part(plan.table, attempt.folder, piece, f"part-{n:05d}") for n, piece in enumerate(rows)]
-    return snapshot.commit(attempt, parts, [], extra)
+    attempt = writing.begin(plan)
+    parts = [writing.write_part(plan.table, attempt.folder, piece, f"part-{n:05d}") for n, piece in enumerate(rows)]
+    return writing.commit(attempt, parts, [], extra)
 
 
 def test_what_was_committed_comes_back():
@@ -69,7 +70,7 @@ def test_identity_is_everything_that_decides_the_rows():
 def test_content_hash_knows_no_order_files_or_codec(monkeypatch, pieces, codec):
     expected = committed([popularity()]).content_hash
     writer = pq.ParquetWriter
-    monkeypatch.setattr(snapshot.pq, "ParquetWriter", lambda *a, **k: writer(*a, **{**k, "compression": codec}))
+    monkeypatch.setattr(writing.pq, "ParquetWriter", lambda *a, **k: writer(*a, **{**k, "compression": codec}))
     shuffled = popularity(seed=pieces)
     chunked = pa.concat_tables([shuffled.slice(n, 11) for n in range(0, shuffled.num_rows, 11)])
     other = committed(by_bucket(chunked, pieces), Plan("popularity", D, PLAN.parameters, {"tiles": "other"}))
@@ -96,19 +97,19 @@ def test_rows_are_in_key_order_within_buckets_and_a_bucket_can_be_read_alone():
     for bucket in (0, 17, 63):
         rows = snapshot.read(manifest, buckets=[bucket])
         keys = list(zip(rows["country"].to_pylist(), rows["video_id"].to_pylist(), strict=True))
-        assert keys == sorted(keys) and set(snapshot.bucket_of(rows["video_id"].to_numpy())) <= {bucket}
+        assert keys == sorted(keys) and set(bucket_of(rows["video_id"].to_numpy())) <= {bucket}
     assert snapshot.read(manifest, columns=["video_id"]).column_names == ["video_id"]
     assert snapshot.read(manifest, buckets=[]).num_rows == 0
 
 
 def test_the_second_writer_loses_and_changes_nothing(home):
-    slow, fast = snapshot.begin(PLAN), snapshot.begin(PLAN)
-    ours = [snapshot.write_part("popularity", slow.folder, popularity(5), "part-00000")]
-    theirs = [snapshot.write_part("popularity", fast.folder, popularity(9), "part-00000")]
-    winner = snapshot.commit(fast, theirs, [], {"who": "fast"})
+    slow, fast = writing.begin(PLAN), writing.begin(PLAN)
+    ours = [writing.write_part("popularity", slow.folder, popularity(5), "part-00000")]
+    theirs = [writing.write_part("popularity", fast.folder, popularity(9), "part-00000")]
+    winner = writing.commit(fast, theirs, [], {"who": "fast"})
     before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
     with pytest.raises(FileNotFoundError, match="run the command again"):
-        snapshot.commit(slow, ours, [], {"who": "slow"})
+        writing.commit(slow, ours, [], {"who": "slow"})
     assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
     assert snapshot.find(PLAN) == winner and snapshot.read(winner).num_rows == 18
 
@@ -120,11 +121,11 @@ def test_a_writer_that_comes_later_gets_the_first_manifest(home):
 
 
 def _commit(start: Barrier, found: Queue, videos: int) -> None:
-    attempt = snapshot.begin(PLAN)
-    parts = [snapshot.write_part("popularity", attempt.folder, popularity(videos), "part-00000")]
+    attempt = writing.begin(PLAN)
+    parts = [writing.write_part("popularity", attempt.folder, popularity(videos), "part-00000")]
     start.wait()
     try:
-        found.put(snapshot.commit(attempt, parts, []).rows)
+        found.put(writing.commit(attempt, parts, []).rows)
     except FileNotFoundError:
         found.put("lost")
 
@@ -144,8 +145,8 @@ def test_of_two_processes_one_commits():
 
 
 def test_without_a_manifest_nothing_exists_and_the_next_run_cleans_up(home):
-    attempt = snapshot.begin(PLAN)
-    snapshot.write_part("popularity", attempt.folder, popularity(), "part-00000")
+    attempt = writing.begin(PLAN)
+    writing.write_part("popularity", attempt.folder, popularity(), "part-00000")
     assert snapshot.find(PLAN) is None and snapshot.committed("popularity") == []
     committed([popularity()])
     assert not Path(attempt.folder).exists() and len(list(home.rglob("*.parquet"))) == 1
@@ -201,10 +202,10 @@ def test_a_missing_manifest_is_named():
 
 
 def test_duplicate_keys_are_counted_for_the_gate():
-    attempt = snapshot.begin(PLAN)
+    attempt = writing.begin(PLAN)
     twice = pa.concat_tables([popularity(10), popularity(3)])
-    parts = [snapshot.write_part("popularity", attempt.folder, twice, "part-00000")]
-    assert snapshot.total_profile("popularity", parts)["duplicate_keys"] == 6
+    parts = [writing.write_part("popularity", attempt.folder, twice, "part-00000")]
+    assert writing.total_profile("popularity", parts)["duplicate_keys"] == 6
 
 
 def test_an_empty_table_is_a_snapshot():
@@ -214,8 +215,8 @@ def test_an_empty_table_is_a_snapshot():
 
 def test_artifacts_are_verified_before_they_are_parsed(home):
     plan = Plan("ann_index", D, {}, {"model": "abc"})
-    attempt = snapshot.begin(plan)
-    manifest = snapshot.commit(attempt, [snapshot.write_file(attempt, "index.faiss", b"12345")], [], {"recall": 1.0})
+    attempt = writing.begin(plan)
+    manifest = writing.commit(attempt, [writing.write_file(attempt, "index.faiss", b"12345")], [], {"recall": 1.0})
     assert snapshot.read_verified(manifest, "index.faiss") == b"12345"
     with pytest.raises(KeyError, match="other.bin"):
         snapshot.read_verified(manifest, "other.bin")

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from lake import lineage, numbered_log, snapshot
+from lake import lineage, numbered_log, snapshot, writing
 from lake.snapshot import Manifest
 from lake.tables import table
 
@@ -34,13 +34,13 @@ def commit(plan: snapshot.Plan, rows: list[dict], **extra: object) -> Manifest:
     found = snapshot.find(plan)
     if found:
         return found
-    attempt = snapshot.begin(plan)
+    attempt = writing.begin(plan)
     if table(plan.table).columns:
-        parts = [snapshot.write_part(plan.table, attempt.folder, pa.Table.from_pylist(rows, table(plan.table).schema),
+        parts = [writing.write_part(plan.table, attempt.folder, pa.Table.from_pylist(rows, table(plan.table).schema),
                                      "part-00000")]
     else:
-        parts = [snapshot.write_file(attempt, f"{plan.table}.bin", repr(sorted(extra.items())).encode())]
-    return snapshot.commit(attempt, parts, [], extra, {"seconds": 1.5})
+        parts = [writing.write_file(attempt, f"{plan.table}.bin", repr(sorted(extra.items())).encode())]
+    return writing.commit(attempt, parts, [], extra, {"seconds": 1.5})
 
 
 def promote(as_of: date) -> Manifest:

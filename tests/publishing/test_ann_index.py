@@ -7,7 +7,7 @@ import faiss
 import numpy as np
 import pytest
 
-from lake import snapshot
+from lake import writing
 from lake.snapshot import Damaged, Manifest, Plan
 from publishing import ann_index
 from publishing.ann_index import IndexRules, TooFewFound
@@ -26,8 +26,8 @@ def model(identity: str = "m" * 64) -> Manifest:
 
 
 def saved(index: faiss.Index, ids: np.ndarray = IDS) -> Manifest:
-    attempt = snapshot.begin(Plan("ann_index", AS_OF))
-    return snapshot.commit(attempt, ann_index.save(attempt, index, ids, model()), [])
+    attempt = writing.begin(Plan("ann_index", AS_OF))
+    return writing.commit(attempt, ann_index.save(attempt, index, ids, model()), [])
 
 
 @pytest.fixture(autouse=True)

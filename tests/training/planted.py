@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 
-from lake import lineage, numbered_log, snapshot
+from lake import lineage, numbered_log, snapshot, writing
 from lake.columns import TIMESTAMP
 from lake.dates import DAY_US, midnight_us
 from lake.tables import EXAMPLE_FEATURES, table
@@ -70,8 +70,8 @@ def write(world: Log, as_of: date = AS_OF, held_out: int = HELD_OUT) -> None:
 
 
 def _commit(plan: snapshot.Plan, rows: pa.Table, extra: dict | None = None) -> None:
-    attempt = snapshot.begin(plan)
-    snapshot.commit(attempt, [snapshot.write_part(plan.table, attempt.folder, rows, "part-00000")], [], extra)
+    attempt = writing.begin(plan)
+    writing.commit(attempt, [writing.write_part(plan.table, attempt.folder, rows, "part-00000")], [], extra)
 
 
 def _events(world: Log) -> pa.Table:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from funnel.ranking import FEATURE_NAMES
-from lake import snapshot
+from lake import writing
 from lake.hashing import sha256_of
 from lake.snapshot import Damaged, Manifest, Plan
 from tests.funnel.worlds import random_night, random_users
@@ -47,10 +47,10 @@ def a_bundle(answers: bool = True) -> Bundle:
 def committed(made: Bundle, extra_file: tuple[str, bytes] | None = None) -> Manifest:
     files, told = bundle.files(made)
     judged, judged_told = bundle.files(made, "judged_")
-    attempt = snapshot.begin(Plan("model", date(2026, 2, 2)))
+    attempt = writing.begin(Plan("model", date(2026, 2, 2)))
     files |= judged | {"model.json": bundle.describe(told, judged_told, {})} | dict([extra_file] if extra_file else [])
-    parts = [snapshot.write_file(attempt, name, content) for name, content in files.items()]
-    return snapshot.commit(attempt, parts, [])
+    parts = [writing.write_file(attempt, name, content) for name, content in files.items()]
+    return writing.commit(attempt, parts, [])
 
 
 @pytest.fixture(autouse=True)
@@ -94,11 +94,11 @@ def test_a_pickle_in_any_slot_is_never_executed(slot: str) -> None:
 def test_another_versions_features_are_refused() -> None:
     made = a_bundle()
     files, told = bundle.files(made)
-    attempt = snapshot.begin(Plan("model", date(2026, 2, 2)))
+    attempt = writing.begin(Plan("model", date(2026, 2, 2)))
     files["model.json"] = bundle.describe(told | {"features": ["one", "two"]}, told, {})
-    parts = [snapshot.write_file(attempt, name, content) for name, content in files.items()]
+    parts = [writing.write_file(attempt, name, content) for name, content in files.items()]
     with pytest.raises(bundle.Outdated, match="another version"):
-        bundle.load(snapshot.commit(attempt, parts, []))
+        bundle.load(writing.commit(attempt, parts, []))
 
 
 def test_a_vector_depends_on_the_users_own_history_alone() -> None:
