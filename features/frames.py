@@ -1,11 +1,14 @@
 """Spark as scheduler and shuffle of Arrow-native work: rows are read, computed and written as Arrow, bucket by bucket.
 
-Spark's own operators never touch a value, so the bytes depend neither on Spark nor on its parallelism.
+Spark's own operators never touch a value, so the bytes depend neither on Spark nor on its parallelism. Without a
+session (None) the same work runs in this process, in one part: a lake of a few thousand rows, such as an audit's, is
+done before a JVM has started.
 """
 
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -23,8 +26,10 @@ Produce = Callable[[list[int]], pa.Table]
 Finish = Callable[[pa.Table], tuple[pa.Table, dict]]
 
 
-def parts_for(rows: int, session: SparkSession) -> int:
+def parts_for(rows: int, session: SparkSession | None) -> int:
     """How many files for so many rows: a power of two up to 64, at least one per core once it is worth it."""
+    if session is None:
+        return 1
     wanted = max(rows // ROWS_PER_PART, min(session.sparkContext.defaultParallelism, rows // 50_000), 1)
     return min(1 << (wanted - 1).bit_length(), BUCKETS)
 
@@ -34,11 +39,27 @@ def buckets_of_part(part: int, parts: int) -> list[int]:
     return list(range(part, BUCKETS, parts))
 
 
-def per_bucket(session: SparkSession, work: Work, parts: int) -> list[dict]:
+@contextmanager
+def broadcast(session: SparkSession | None, value: object) -> Iterator[Callable[[], object]]:
+    """Hand one value to every task of a block: tasks call what they are given."""
+    if session is None:
+        yield lambda: value
+        return
+    shared = session.sparkContext.broadcast(value)
+    try:
+        yield lambda: shared.value
+    finally:
+        shared.destroy()
+
+
+def per_bucket(session: SparkSession | None, work: Work, parts: int) -> list[dict]:
     """Run `work(part, its buckets)` for every part on the cluster; the JSON-able results in part order.
 
     `work` reads and writes the lake by itself.
     """
+    if session is None:
+        return [result for part in range(parts) for result in work(part, buckets_of_part(part, parts))]
+
     def run(part: int) -> pa.Table:
         return pa.table({"account": [json.dumps(work(part, buckets_of_part(part, parts)))]}, schema=_ACCOUNT)
 
@@ -46,12 +67,14 @@ def per_bucket(session: SparkSession, work: Work, parts: int) -> list[dict]:
     return [result for row in rows for result in json.loads(row["account"])]
 
 
-def collect_rows(session: SparkSession, produce: Produce, schema: pa.Schema, parts: int) -> pa.Table:
+def collect_rows(session: SparkSession | None, produce: Produce, schema: pa.Schema, parts: int) -> pa.Table:
     """The rows (of `schema`) that every part produces from its buckets, brought to the driver."""
+    if session is None:
+        return pa.concat_tables([produce(buckets_of_part(part, parts)) for part in range(parts)])
     return _map_parts(session, lambda part: produce(buckets_of_part(part, parts)), schema, parts).toArrow()
 
 
-def shuffle_and_write(session: SparkSession, produce: Produce, schema: pa.Schema, parts: int, name: str, folder: str,
+def shuffle_and_write(session: SparkSession | None, produce: Produce, schema: pa.Schema, parts: int, name: str, folder: str,
                       finish: Finish) -> list[dict]:
     """Produce rows from some buckets, bring them together by the table's own bucket, finish and write each part.
 
@@ -59,6 +82,9 @@ def shuffle_and_write(session: SparkSession, produce: Produce, schema: pa.Schema
     more JSON-able facts for that part's account. Returns the accounts in part order.
     """
     bucket_by = table(name).bucket_by
+    if session is None:
+        rows, facts = finish(produce(list(range(BUCKETS))))
+        return [snapshot.write_part(name, folder, rows, "part-00000") | facts]
 
     def with_target(part: int) -> pa.Table:
         rows = produce(buckets_of_part(part, parts))

@@ -61,17 +61,16 @@ def _lists(as_of: date, k: int, active_days: int) -> None:
 
 
 def _write(attempt: Attempt, k: int, active_days: int) -> tuple[list[dict], dict]:
-    from features.frames import per_bucket
+    from features.frames import broadcast, per_bucket
     from jobs.spark_session import spark_session
 
     as_of, session = attempt.plan.as_of, spark_session("nightreel")
     model = lineage.model_of(as_of)
     task = Task(storage.home(), night_tables(as_of), model, lineage.resolve("ann_index", as_of) if model else None,
                 best_baseline(as_of), attempt.folder, k, active_days)
-    shared = session.sparkContext.broadcast(night_neighbours(task.tables) if model else None)
-    parts = _parts(task, session.sparkContext.defaultParallelism)
-    accounts = per_bucket(session, lambda part, buckets: write_lists(task, shared.value, part, buckets), parts)
-    shared.destroy()
+    parts = _parts(task, session.sparkContext.defaultParallelism if session else 1)
+    with broadcast(session, night_neighbours(task.tables) if model else None) as shared:
+        accounts = per_bucket(session, lambda part, buckets: write_lists(task, shared(), part, buckets), parts)
     counts = {name: sum(account[name] for account in accounts) for name in ("users", "short_users")}
     return accounts, counts | {"model": model.identity if model else "none", "k": k,
                                "baseline": "" if model else task.baseline}

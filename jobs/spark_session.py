@@ -23,10 +23,19 @@ _SETTINGS = {
 }
 
 
+IN_PROCESS = "in-process"
+
+
+def spark_session(app_name: str) -> SparkSession | None:
+    """Start or find the session. `SPARK_MASTER` (default `local[*]`) says where; `in-process` is no session at all:
+    features/frames.py then runs the work itself, which suits only small scratch lakes."""
+    return None if os.environ.get("SPARK_MASTER") == IN_PROCESS else _started(app_name)
+
+
 @cache
-def spark_session(app_name: str) -> SparkSession:
-    """Start or find the session. `SPARK_MASTER` (default `local[*]`) says where; `NIGHTREEL_SPARK_CONF` may add
-    settings as `key=value;key=value` (memory, packages, a driver address that executors can reach)."""
+def _started(app_name: str) -> SparkSession:
+    """`NIGHTREEL_SPARK_CONF` may add settings as `key=value;key=value` (memory, packages, a driver address that
+    executors can reach)."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     settings = dict(_SETTINGS)

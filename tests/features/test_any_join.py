@@ -18,7 +18,8 @@ from features.views import EXAMPLE_VIEWS, FEATURES, view
 from lake import dates
 from lake.columns import TIMESTAMP
 from lake.hashing import id_of_string
-from tests import join_world, oracle, world
+from tests import join_world, world
+from validation import reference as oracle
 
 WORLDS = range(100)
 MODES = ("version", "event")
@@ -185,13 +186,13 @@ def test_what_can_t_be_joined_is_refused() -> None:
 def test_nightly_views_are_the_snapshots_that_were_live(seed: int) -> None:
     events, videos = world.events(seed), world.videos(seed)
     plain, as_of = oracle.rows_of(events), world.FIRST_DAY + timedelta(days=20)
-    labels = [row for row in oracle.labels(plain, oracle.rows_of(videos), as_of)]
+    labels = [row for row in oracle.labels(plain, oracle.versions_by("video_id", oracle.rows_of(videos)), as_of)]
     spine = pa.Table.from_pylist([*labels, {"user_id": None, "event_time": dates.midnight_us(as_of)}])
     spine = spine.set_column(spine.column_names.index("event_time"), "event_time", spine["event_time"].cast(TIMESTAMP))
-    known = {day: oracle.features(plain, oracle.rows_of(videos), day)
+    known = {day: oracle.features(plain, oracle.versions_by("video_id", oracle.rows_of(videos)), day)
              for day in dates.days(world.FIRST_DAY - timedelta(days=2), as_of)}
     stored = {day: (lambda rows=rows: snapshot_table(rows)) for day, rows in known.items()}
-    expected = [oracle.example(row, known) for row in labels]
+    expected = [oracle.example(row, known[oracle.live_as_of(row["event_time"])]) for row in labels]
     for name in EXAMPLE_VIEWS:
         found = features_of_snapshot(spine, view(name), stored, "event_time").to_pylist()
         columns = [f"{name}_{feature}" for feature in FEATURES]

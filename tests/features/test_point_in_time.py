@@ -10,7 +10,8 @@ import pytest
 from features import join, labels, tiles, windows
 from lake import dates
 from lake.tables import FEATURES, MEASURES, table
-from tests import oracle, world
+from tests import world
+from validation import reference as oracle
 
 WORLDS = range(60)
 AS_OF = world.FIRST_DAY + timedelta(days=31)
@@ -38,7 +39,7 @@ def label_table(events: pa.Table, videos: pa.Table, as_of: date) -> pa.Table:
 def test_windows_equal_the_oracle(seed: int) -> None:
     events, videos = world.events(seed), world.videos(seed)
     for as_of in (world.FIRST_DAY, AS_OF, AS_OF + timedelta(days=20)):
-        expected = oracle.features(oracle.rows_of(events), oracle.rows_of(videos), as_of)
+        expected = oracle.features(oracle.rows_of(events), oracle.versions_by("video_id", oracle.rows_of(videos)), as_of)
         found = {(row["view"], row["entity_id"], row["attribute"]): {name: row[name] for name in FEATURES}
                  for row in snapshot_rows(events, videos, as_of).to_pylist()}
         assert found == expected
@@ -47,7 +48,7 @@ def test_windows_equal_the_oracle(seed: int) -> None:
 @pytest.mark.parametrize("seed", WORLDS)
 def test_labels_equal_the_oracle(seed: int) -> None:
     events, videos = world.events(seed), world.videos(seed)
-    expected = oracle.labels(oracle.rows_of(events), oracle.rows_of(videos), AS_OF)
+    expected = oracle.labels(oracle.rows_of(events), oracle.versions_by("video_id", oracle.rows_of(videos)), AS_OF)
     found = oracle.rows_of(label_table(events, videos, AS_OF))
     assert [{name: row[name] for name in expected[0]} for row in found] == expected if expected else found == []
 
@@ -56,12 +57,12 @@ def examples(seed: int, change: Callable[[pa.Table, dict], tuple] = lambda rows,
              ) -> tuple[list[dict], list[dict]]:
     """Joined rows and the oracle's, of one world."""
     events, videos = world.events(seed), world.videos(seed)
-    plain_events, plain_videos = oracle.rows_of(events), oracle.rows_of(videos)
+    plain_events, plain_videos = oracle.rows_of(events), oracle.versions_by("video_id", oracle.rows_of(videos))
     days = dates.days(world.FIRST_DAY - timedelta(days=2), AS_OF)
     snapshots = {day: lambda day=day: snapshot_rows(events, videos, day) for day in days}
     rows = label_table(events, videos, AS_OF)
     known = {day: oracle.features(plain_events, plain_videos, day) for day in days}
-    expected = [oracle.example(row, known) for row in oracle.labels(plain_events, plain_videos, AS_OF)]
+    expected = [oracle.example(row, known[oracle.live_as_of(row["event_time"])]) for row in oracle.labels(plain_events, plain_videos, AS_OF)]
     changed, changed_snapshots = change(rows, snapshots)
     found = oracle.rows_of(join.join_snapshots(changed, changed_snapshots))
     return [{name: row[name] for name in expected[0]} for row in found] if expected else found, expected
