@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import SparkSession
+from pyspark import SparkContext
 
 from features.frames import collect_rows, parts_for
 from lake import dates, lineage, snapshot, writing
@@ -17,20 +17,20 @@ from lake.writing import Attempt
 _ARRIVAL = pa.schema([("video_id", pa.int64()), ("first_arrival", TIMESTAMP)])
 
 
-def write_catalogue(session: SparkSession, attempt: Attempt) -> list[dict]:
+def write_catalogue(context: SparkContext | None, attempt: Attempt) -> list[dict]:
     """Write the catalogue of the attempt's date as one file."""
     as_of = attempt.plan.as_of
-    first = _first_arrivals(session, as_of)
+    first = _first_arrivals(context, as_of)
     rows = catalogue_rows(latest("raw_videos", as_of), first, versions("raw_videos", as_of), as_of)
     rows = rows.append_column("original_id", pa.array(
         original_ids("video", rows["video_id"].to_numpy(), as_of), pa.string()))
     return [writing.write_part("catalogue", attempt.folder, rows, "part-00000")]
 
 
-def _first_arrivals(session: SparkSession, as_of: date) -> pa.Table:
+def _first_arrivals(context: SparkContext | None, as_of: date) -> pa.Table:
     """(video_id, first_arrival) of every event that arrived before as_of; one row per video and part."""
     chunks = lineage.chunks("events", as_of)
-    parts = parts_for(sum(chunk.rows for chunk in chunks), session)
+    parts = parts_for(sum(chunk.rows for chunk in chunks), context)
 
     def produce(buckets: list[int]) -> pa.Table:
         pieces = [snapshot.read(chunk, ["video_id", "arrived_at"], buckets) for chunk in chunks]
@@ -40,7 +40,7 @@ def _first_arrivals(session: SparkSession, as_of: date) -> pa.Table:
         least = known.group_by("video_id").aggregate([("first_arrival", "min")])
         return least.rename_columns(_ARRIVAL.names).cast(_ARRIVAL)
 
-    return collect_rows(session, produce, _ARRIVAL, parts)
+    return collect_rows(context, produce, _ARRIVAL, parts)
 
 
 def catalogue_rows(videos: pa.Table, first_events: pa.Table, all_versions: pa.Table, as_of: date) -> pa.Table:

@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import SparkSession
+from pyspark import SparkContext
 
 from features.frames import parts_for, shuffle_and_write
 from lake import dates, snapshot
@@ -18,7 +18,7 @@ _CONTENT = [column.name for column in EVENT if column.name not in ("event_id", "
 _DEDUPLICATED = table("events").schema.append(pa.field("_conflicts", pa.int64()))
 
 
-def write_events(session: SparkSession, attempt: Attempt, raw: Manifest, earlier: list[Manifest]) -> tuple[list, dict]:
+def write_events(context: SparkContext | None, attempt: Attempt, raw: Manifest, earlier: list[Manifest]) -> tuple[list, dict]:
     """Write the events of one landing without the rows that arrived before, in it or in earlier landings.
 
     Rows with one event_id on one event day are the same event. Returns the files' accounts and the counts: `rows_in`,
@@ -32,8 +32,7 @@ def write_events(session: SparkSession, attempt: Attempt, raw: Manifest, earlier
         return deduplicate(snapshot.read(raw, buckets=buckets), pa.concat_tables([raw_schema.empty_table(), *before]))
 
     raw_schema = table("raw_events").schema
-    parts = shuffle_and_write(session, produce, _DEDUPLICATED, parts_for(raw.rows, session), "events", attempt.folder,
-                              _finish)
+    parts = shuffle_and_write(context, produce, parts_for(raw.rows, context), "events", attempt.folder, _finish)
     written = sum(part["rows"] for part in parts)
     by_day: dict[tuple[str, str], int] = {}
     for part in parts:

@@ -1,36 +1,35 @@
 """Spark as scheduler and shuffle of Arrow-native work: rows are read, computed and written as Arrow, bucket by bucket.
 
 Spark's own operators never touch a value, so the bytes depend neither on Spark nor on its parallelism. Without a
-session (None) the same work runs in this process, in one part: a lake of a few thousand rows, such as an audit's, is
+context (None) the same work runs in this process, in one part: a lake of a few thousand rows, such as an audit's, is
 done before a JVM has started.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.pandas.types import from_arrow_schema
+from py4j.protocol import Py4JJavaError
+from pyspark import RDD, SparkContext
 
 from lake import storage, writing
 from lake.hashing import BUCKETS, bucket_of
 from lake.tables import table
 
 ROWS_PER_PART = 2_000_000
-_ACCOUNT = pa.schema([("account", pa.string())])
 
 Work = Callable[[int, list[int]], list[dict]]
 Produce = Callable[[list[int]], pa.Table]
 Finish = Callable[[pa.Table], tuple[pa.Table, dict]]
 
 
-def parts_for(rows: int, session: SparkSession | None) -> int:
+def parts_for(rows: int, context: SparkContext | None) -> int:
     """How many files for so many rows: a power of two up to 64, at least one per core once it is worth it."""
-    if session is None:
+    if context is None:
         return 1
-    wanted = max(rows // ROWS_PER_PART, min(session.sparkContext.defaultParallelism, rows // 50_000), 1)
+    wanted = max(rows // ROWS_PER_PART, min(context.defaultParallelism, rows // 50_000), 1)
     return min(1 << (wanted - 1).bit_length(), BUCKETS)
 
 
@@ -40,75 +39,97 @@ def buckets_of_part(part: int, parts: int) -> list[int]:
 
 
 @contextmanager
-def broadcast(session: SparkSession | None, value: object) -> Iterator[Callable[[], object]]:
+def broadcast(context: SparkContext | None, value: object) -> Iterator[Callable[[], object]]:
     """Hand one value to every task of a block: tasks call what they are given."""
-    if session is None:
+    if context is None:
         yield lambda: value
         return
-    shared = session.sparkContext.broadcast(value)
+    shared = context.broadcast(value)
     try:
         yield lambda: shared.value
     finally:
         shared.destroy()
 
 
-def per_bucket(session: SparkSession | None, work: Work, parts: int) -> list[dict]:
-    """Run `work(part, its buckets)` for every part on the cluster; the JSON-able results in part order.
+def per_bucket(context: SparkContext | None, work: Work, parts: int) -> list[dict]:
+    """Run `work(part, its buckets)` for every part on the cluster; the results in part order.
 
     `work` reads and writes the lake by itself.
     """
-    if session is None:
+    if context is None:
         return [result for part in range(parts) for result in work(part, buckets_of_part(part, parts))]
-
-    def run(part: int) -> pa.Table:
-        return pa.table({"account": [json.dumps(work(part, buckets_of_part(part, parts)))]}, schema=_ACCOUNT)
-
-    rows = _map_parts(session, run, _ACCOUNT, parts).collect()
-    return [result for row in rows for result in json.loads(row["account"])]
+    return _collected(_per_part(context, lambda part: work(part, buckets_of_part(part, parts)), parts))
 
 
-def collect_rows(session: SparkSession | None, produce: Produce, schema: pa.Schema, parts: int) -> pa.Table:
+def collect_rows(context: SparkContext | None, produce: Produce, schema: pa.Schema, parts: int) -> pa.Table:
     """The rows (of `schema`) that every part produces from its buckets, brought to the driver."""
-    if session is None:
+    if context is None:
         return pa.concat_tables([produce(buckets_of_part(part, parts)) for part in range(parts)])
-    return _map_parts(session, lambda part: produce(buckets_of_part(part, parts)), schema, parts).toArrow()
+    found = _collected(_per_part(context, lambda part: [_to_bytes(produce(buckets_of_part(part, parts)))], parts))
+    return pa.concat_tables([schema.empty_table(), *map(_from_bytes, found)])
 
 
-def shuffle_and_write(session: SparkSession | None, produce: Produce, schema: pa.Schema, parts: int, name: str, folder: str,
+def shuffle_and_write(context: SparkContext | None, produce: Produce, parts: int, name: str, folder: str,
                       finish: Finish) -> list[dict]:
     """Produce rows from some buckets, bring them together by the table's own bucket, finish and write each part.
 
-    produce: rows (of `schema`) from a list of input buckets. finish: the rows of one output part → rows to write and
-    more JSON-able facts for that part's account. Returns the accounts in part order.
+    produce: rows from a list of input buckets. finish: the rows of one output part → rows to write and more facts for
+    that part's account. Returns the accounts in part order.
     """
     bucket_by = table(name).bucket_by
-    if session is None:
+    if context is None:
         rows, facts = finish(produce(list(range(BUCKETS))))
-        return [snapshot.write_part(name, folder, rows, "part-00000") | facts]
+        return [writing.write_part(name, folder, rows, "part-00000") | facts]
 
-    def with_target(part: int) -> pa.Table:
+    def apart(part: int) -> Iterator[tuple[int, bytes]]:
         rows = produce(buckets_of_part(part, parts))
-        return rows.append_column("_part", pa.array(bucket_of(rows[bucket_by].to_numpy()) % parts, pa.int32()))
+        target = bucket_of(rows[bucket_by].to_numpy()) % parts
+        rows = rows.take(pa.array(np.argsort(target, kind="stable")))
+        borders = np.searchsorted(np.sort(target), np.arange(parts + 1))
+        for n in np.flatnonzero(np.diff(borders)).tolist():
+            yield n, _to_bytes(rows.slice(borders[n], borders[n + 1] - borders[n]))
 
-    def write(rows: pa.Table) -> pa.Table:
-        part = rows["_part"][0].as_py()
-        finished, facts = finish(rows.drop_columns("_part"))
-        account = writing.write_part(name, folder, finished, f"part-{part:05d}") | facts
-        return pa.table({"account": [json.dumps(account)]}, schema=_ACCOUNT)
+    def write(part: int, messages: Iterator[tuple[int, bytes]]) -> Iterator[dict]:
+        pieces = [_from_bytes(message) for _, message in messages]
+        if pieces:
+            rows, facts = finish(pa.concat_tables(pieces))
+            yield writing.write_part(name, folder, rows, f"part-{part:05d}") | facts
 
-    mapped = _map_parts(session, with_target, schema.append(pa.field("_part", pa.int32())), parts)
-    rows = mapped.repartition(parts, "_part").groupBy("_part").applyInArrow(write, "account string").collect()
-    return sorted((json.loads(row["account"]) for row in rows), key=lambda account: account["path"])
+    moved = _per_part(context, apart, parts).partitionBy(parts, lambda part: part)
+    return _collected(moved.mapPartitionsWithIndex(_at_home(write)))
 
 
-def _map_parts(session: SparkSession, work: Callable[[int], pa.Table], schema: pa.Schema, parts: int) -> DataFrame:
-    """One Spark task per part number. Workers look for the lake where the driver does, whatever their environment."""
+def _per_part(context: SparkContext, work: Callable, parts: int) -> RDD:
+    """What `work(part)` gives for each part number, one Spark task each."""
+    return context.parallelize(range(parts), parts).flatMap(_at_home(work))
+
+
+def _collected(rows: RDD) -> list:
+    """The results in part order. RuntimeError whose last line is what a task died of, without Java's stack."""
+    try:
+        return rows.collect()
+    except Py4JJavaError as error:
+        said = error.java_exception.getMessage().split("\n\tat ")[0].partition("\n SQLSTATE")[0]
+        raise RuntimeError(said.strip()) from None
+
+
+def _at_home(work: Callable) -> Callable:
+    """The function, looking for the lake where the driver does, whatever the worker's environment."""
     home = storage.home()
 
-    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def run(*arguments: object) -> object:
         os.environ["NIGHTREEL_HOME"] = home
-        for batch in batches:
-            for part in batch.column(0).to_pylist():
-                yield from work(part).to_batches(max_chunksize=100_000)
+        return work(*arguments)
 
-    return session.range(0, parts, 1, numPartitions=parts).mapInArrow(run, from_arrow_schema(schema))
+    return run
+
+
+def _to_bytes(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    return sink.getvalue().to_pybytes()
+
+
+def _from_bytes(content: bytes) -> pa.Table:
+    return pa.ipc.open_stream(content).read_all()

@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import SparkSession
+from pyspark import SparkContext
 
 from features.frames import parts_for, shuffle_and_write
 from features.views import MEASURES, VIEWS, FeatureView
@@ -21,14 +21,14 @@ from lake.writing import Attempt
 _KEY = list(table("tiles").key)
 
 
-def write_tiles(session: SparkSession, attempt: Attempt, events: Manifest) -> list[dict]:
+def write_tiles(context: SparkContext | None, attempt: Attempt, events: Manifest) -> list[dict]:
     """Write the tiles of one chunk of events; creators and categories are those known on the evening of arrival."""
     as_of = attempt.plan.as_of
 
     def produce(buckets: list[int]) -> pa.Table:
         return partial_tiles(snapshot.read(events, buckets=buckets), versions("raw_videos", as_of))
 
-    return shuffle_and_write(session, produce, table("tiles").schema, parts_for(events.rows, session), "tiles",
+    return shuffle_and_write(context, produce, parts_for(events.rows, context), "tiles",
                              attempt.folder, lambda rows: (_summed(rows), {}))
 
 

@@ -1,4 +1,4 @@
-"""Build the named tables for a date or a range of dates in one Spark session, only what is missing.
+"""Build the named tables for a date or a range of dates in one Spark context, only what is missing.
 
     python -m jobs.build events tiles feature_snapshots --as-of 2026-02-05 [--from 2026-01-29]
 """
@@ -42,16 +42,16 @@ def _finish(attempt: Attempt, parts: list[dict], extra: dict, started: float) ->
     return manifest
 
 
-def _session():
-    from jobs.spark_session import spark_session
+def _context():
+    from jobs.spark_context import spark_context
 
-    return spark_session("nightreel")
+    return spark_context("nightreel")
 
 
 def _parts(chunks: list[Manifest]) -> int:
     from features.frames import parts_for
 
-    return parts_for(sum(chunk.rows for chunk in chunks), _session())
+    return parts_for(sum(chunk.rows for chunk in chunks), _context())
 
 
 def build_events(as_ofs: list[date]) -> None:
@@ -68,7 +68,7 @@ def build_events(as_ofs: list[date]) -> None:
 def _write_events(attempt: Attempt, raw: Manifest, earlier: list[Manifest]) -> tuple[list[dict], dict]:
     from features.events import write_events
 
-    return write_events(_session(), attempt, raw, earlier)
+    return write_events(_context(), attempt, raw, earlier)
 
 
 def build_tiles(as_ofs: list[date]) -> None:
@@ -81,7 +81,7 @@ def build_tiles(as_ofs: list[date]) -> None:
 def _write_tiles(attempt: Attempt, events: Manifest) -> tuple[list[dict], dict]:
     from features.tiles import write_tiles
 
-    return write_tiles(_session(), attempt, events), {}
+    return write_tiles(_context(), attempt, events), {}
 
 
 def build_feature_snapshots(as_ofs: list[date]) -> None:
@@ -97,7 +97,7 @@ def build_feature_snapshots(as_ofs: list[date]) -> None:
         chunks = lineage.chunks("tiles", max(as_ofs))
         missing, folders = [plan.as_of for plan in plans], [attempt.folder for attempt in attempts]
         accounts = per_bucket(
-            _session(), lambda part, buckets: write_snapshots(chunks, missing, folders, part, buckets), _parts(chunks))
+            _context(), lambda part, buckets: write_snapshots(chunks, missing, folders, part, buckets), _parts(chunks))
         _finish_range(attempts, accounts, started)
     except BaseException:
         for attempt in attempts:
@@ -127,7 +127,7 @@ def build_catalogue(as_ofs: list[date]) -> None:
 def _write_catalogue(attempt: Attempt) -> tuple[list[dict], dict]:
     from features.catalogue import write_catalogue
 
-    return write_catalogue(_session(), attempt), {}
+    return write_catalogue(_context(), attempt), {}
 
 
 def build_histories(as_ofs: list[date]) -> None:
@@ -142,7 +142,7 @@ def _write_histories(attempt: Attempt) -> tuple[list[dict], dict]:
 
     as_of, length, folder = attempt.plan.as_of, attempt.plan.parameters["length"], attempt.folder
     chunks = lineage.chunks("events", as_of)
-    return per_bucket(_session(), lambda part, buckets: write_histories(chunks, as_of, length, folder, part, buckets),
+    return per_bucket(_context(), lambda part, buckets: write_histories(chunks, as_of, length, folder, part, buckets),
                       _parts(chunks)), {}
 
 
@@ -158,7 +158,7 @@ def _write_popularity(attempt: Attempt) -> tuple[list[dict], dict]:
 
     as_of, half_life, folder = attempt.plan.as_of, attempt.plan.parameters["half_life_days"], attempt.folder
     chunks = lineage.chunks("tiles", as_of)
-    return per_bucket(_session(), lambda part, buckets: write_popularity(
+    return per_bucket(_context(), lambda part, buckets: write_popularity(
         chunks, as_of, half_life, folder, part, buckets), _parts(chunks)), {}
 
 
@@ -176,7 +176,7 @@ def _write_labels(attempt: Attempt) -> tuple[list[dict], dict]:
     as_of, settings, folder = attempt.plan.as_of, attempt.plan.parameters, attempt.folder
     chunks = lineage.chunks("events", as_of)
     start = label_start(chunks, as_of, settings["min_days"], settings["enough_rows"])
-    parts = per_bucket(_session(), lambda part, buckets: write_labels(
+    parts = per_bucket(_context(), lambda part, buckets: write_labels(
         chunks, as_of, start, settings["attribution_hours"], folder, part, buckets), _parts(chunks))
     live = sorted({day for part in parts for day in part.pop("snapshot_days")})
     return parts, {"start": start.isoformat(), "snapshot_days": live}
@@ -198,7 +198,7 @@ def _write_training_examples(attempt: Attempt) -> tuple[list[dict], dict]:
     labels, folder = lineage.resolve("labels", attempt.plan.as_of), attempt.folder
     days = [dates.parse_date(day) for day in labels.extra["snapshot_days"]]
     live = {day: lineage.resolve("feature_snapshots", day) for day in days}
-    parts = per_bucket(_session(), lambda part, buckets: write_examples(labels, live, folder, part, buckets),
+    parts = per_bucket(_context(), lambda part, buckets: write_examples(labels, live, folder, part, buckets),
                        _parts([labels]))
     written = sum(part["rows"] for part in parts)
     if written != labels.rows:

@@ -94,15 +94,15 @@ def plan(options: argparse.Namespace, views: tuple[AnyView, ...], folder: str) -
 
 def execute(work: Work, parts: int | None) -> int:
     """Run the work under Spark; the number of rows written."""
-    from jobs.spark_session import spark_session
+    from jobs.spark_context import spark_context
 
-    session = spark_session("nightreel")
+    context = spark_context("nightreel")
     most = max([work.spine.rows, *(work.spine.rows + table.rows for table in work.tables.values())])
 
     def spread(task: Callable[[int], dict], count: int) -> list[dict]:
-        return per_bucket(session, lambda number, _: [task(number)], count)
+        return per_bucket(context, lambda number, _: [task(number)], count)
 
-    return join_stages.run(replace(work, parts=parts or parts_for(most, session)), spread)
+    return join_stages.run(replace(work, parts=parts or parts_for(most, context)), spread)
 
 
 def publish(folder: str, out: str) -> None:

@@ -62,15 +62,15 @@ def _lists(as_of: date, k: int, active_days: int) -> None:
 
 def _write(attempt: Attempt, k: int, active_days: int) -> tuple[list[dict], dict]:
     from features.frames import broadcast, per_bucket
-    from jobs.spark_session import spark_session
+    from jobs.spark_context import spark_context
 
-    as_of, session = attempt.plan.as_of, spark_session("nightreel")
+    as_of, context = attempt.plan.as_of, spark_context("nightreel")
     model = lineage.model_of(as_of)
     task = Task(storage.home(), night_tables(as_of), model, lineage.resolve("ann_index", as_of) if model else None,
                 best_baseline(as_of), attempt.folder, k, active_days)
-    parts = _parts(task, session.sparkContext.defaultParallelism if session else 1)
-    with broadcast(session, night_neighbours(task.tables) if model else None) as shared:
-        accounts = per_bucket(session, lambda part, buckets: write_lists(task, shared(), part, buckets), parts)
+    parts = _parts(task, context.defaultParallelism if context else 1)
+    with broadcast(context, night_neighbours(task.tables) if model else None) as shared:
+        accounts = per_bucket(context, lambda part, buckets: write_lists(task, shared(), part, buckets), parts)
     counts = {name: sum(account[name] for account in accounts) for name in ("users", "short_users")}
     return accounts, counts | {"model": model.identity if model else "none", "k": k,
                                "baseline": "" if model else task.baseline}

@@ -3,7 +3,7 @@ snapshots of the label days that its lists are made for.
 
     python -m jobs.training_tables --as-of 2026-02-02 [--holdout-days 7]
 
-One Spark session for all, earlier day first; only what is missing.
+One Spark context for all, earlier day first; only what is missing.
 """
 
 import argparse

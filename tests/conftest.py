@@ -9,12 +9,11 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def stop_spark_at_the_end() -> Iterator[None]:
-    """The one Spark session of the test process ends before its streams close."""
+    """The one Spark context of the test process ends before its streams close."""
     yield
     if "pyspark" in sys.modules:
-        from pyspark.sql import SparkSession
+        from pyspark import SparkContext
 
         logging.getLogger("py4j").setLevel(logging.ERROR)
-        session = SparkSession.getActiveSession()
-        if session:
-            session.stop()
+        if SparkContext._active_spark_context:
+            SparkContext.getOrCreate().stop()

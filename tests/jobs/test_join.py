@@ -6,13 +6,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import SparkSession
 
 from features import any_join
 from features.own_views import read_views
 from features.views import view
 from jobs import build, join, land, simulate
 from jobs.command import Refusal
-from jobs.spark_session import spark_session
+from jobs.spark_context import spark_context
 from lake import dates, lineage, snapshot
 from lake.columns import TIMESTAMP
 from lake.dimensions import versions
@@ -46,10 +47,10 @@ columns = ["categories", "duration_ms"]
 """
 
 
-@pytest.mark.parametrize("adaptive", [False, True])
-def test_a_table_of_one_s_own(adaptive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("parts", "adaptive"), [("1", "false"), ("7", "true"), ("200", "false")])
+def test_a_table_of_one_s_own(parts: str, adaptive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path / "var"))
-    session = spark_session("nightreel")
+    SparkSession(spark_context("nightreel")).conf.set("spark.sql.adaptive.enabled", adaptive)
     monkeypatch.setattr(join_world, "KEYS", ((("name", "name"),),))
     join_world.expected.cache_clear()
     spine, events = join_world.tables(5)
@@ -57,14 +58,12 @@ def test_a_table_of_one_s_own(adaptive: bool, tmp_path: Path, monkeypatch: pytes
     pq.write_table(events, tmp_path / "events.parquet")
     (tmp_path / "views.toml").write_text(OWN.format(
         events=tmp_path / "events.parquet", windows=list(join_world.WINDOWS), aggregates=list(join_world.AGGREGATES)))
-    session.conf.set("spark.sql.adaptive.enabled", adaptive)
     command = ["--spine", str(tmp_path / "spine.parquet"), "--views", "v", "--view-file", str(tmp_path / "views.toml")]
     out = ["--out", str(tmp_path / "out")]
     try:
-        join.main([*command, *out, "--time", "t", "--parts", "7" if adaptive else "1"])
+        join.main([*command, *out, "--time", "t", "--parts", parts])
         assert join_world.plain(pq.read_table(tmp_path / "out")) == join_world.expected(5, "event")
     finally:
-        session.conf.set("spark.sql.adaptive.enabled", False)
         join_world.expected.cache_clear()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.parquet", "out", "spine.parquet", "views.toml"]
     with pytest.raises(SystemExit):  # it exists
