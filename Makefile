@@ -52,6 +52,10 @@ demo: setup ## simulate 35 days of a video service, train and publish through a 
 test: setup ## every test (under ten minutes on two cores); ARGS="tests/lake -k seal" narrows it
 	@$(PY) -m pytest -q $(ARGS)
 
+.PHONY: chaos
+chaos: setup ## the long fault tests, with a table of what was survived; ARGS="zombie-publisher" picks some
+	@$(PY) -m tests.chaos $(ARGS)
+
 .PHONY: ui
 ui: setup ## Airflow and MLflow on 127.0.0.1 (prints addresses and Airflow's password; Ctrl-C stops both)
 	@$(PY) -m jobs.ui

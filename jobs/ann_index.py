@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
         say(f"ann_index {as_of}: model: none, no index")
         return
     plan = lineage.plan("ann_index", as_of)
-    found = snapshot.find(plan)
+    found = writing.reuse(plan)
     if found:
         say(f"ann_index {as_of}: {found.extra['ntotal']:,} videos, there already")
         return
@@ -54,14 +54,10 @@ def _build(plan: snapshot.Plan, model: Manifest, rules: IndexRules) -> None:
              "model": model.identity, "model_as_of": model.as_of.isoformat(),
              "excluded": tables.manifests["catalogue"].rows - index.ntotal}
     checks = gate.judge(plan, {"ntotal": index.ntotal, "recall": recall})
-    attempt = writing.begin(plan)
-    try:
+    seconds = time.monotonic() - started
+    with writing.attempt_at(plan) as attempt:
         parts = ann_index.save(attempt, index, night.video_ids, model)
-        seconds = time.monotonic() - started
         writing.commit(attempt, parts, checks, facts, {"seconds": round(seconds, 3)})
-    except BaseException:
-        writing.abandon(attempt)
-        raise
     say(f"ann_index {plan.as_of}: {index.ntotal:,} videos, recall@{rules.recall_at} {recall:.3f}, {seconds:.1f} s")
 
 

@@ -20,25 +20,17 @@ BUILT = ("events", "tiles", "feature_snapshots", "catalogue", "histories", "popu
 
 def commit(plan: Plan, write: Callable[[Attempt], tuple[list[dict], dict]]) -> Manifest:
     """Make one snapshot: reuse it if it exists, else write, validate, commit; a refused attempt leaves nothing."""
-    found = snapshot.find(plan)
+    found = writing.reuse(plan)
     if found:
         return found
     started = time.monotonic()
-    attempt = writing.begin(plan)
-    try:
+    with writing.attempt_at(plan) as attempt:
         parts, extra = write(attempt)
-        return _finish(attempt, parts, extra, started)
-    except BaseException:
-        writing.abandon(attempt)
-        raise
-
-
-def _finish(attempt: Attempt, parts: list[dict], extra: dict, started: float) -> Manifest:
-    plan = attempt.plan
-    checks = gate.judge(plan, writing.total_profile(plan.table, parts))
-    seconds = round(time.monotonic() - started, 3)
-    manifest = writing.commit(attempt, parts, checks, extra, {"seconds": seconds})
-    say(f"{plan.table} {plan.as_of}: {manifest.rows:,} rows, {seconds:.1f} s")
+        checks = gate.judge(plan, writing.total_profile(plan.table, parts))
+        seconds = round(time.monotonic() - started, 3)
+        writing.commit(attempt, parts, checks, extra, {"seconds": seconds})
+    manifest = snapshot.load(plan.table, plan.as_of, plan.identity)
+    say(f"{plan.table} {plan.as_of}: {manifest.rows:,} rows, {time.monotonic() - started:.1f} s")
     return manifest
 
 
@@ -86,7 +78,7 @@ def _write_tiles(attempt: Attempt, events: Manifest) -> tuple[list[dict], dict]:
 
 def build_feature_snapshots(as_ofs: list[date]) -> None:
     """Feature snapshots of all the dates that lack one, in one pass over the tiles."""
-    plans = [plan for plan in (lineage.plan("feature_snapshots", as_of) for as_of in as_ofs) if not snapshot.find(plan)]
+    plans = [plan for plan in (lineage.plan("feature_snapshots", as_of) for as_of in as_ofs) if not writing.reuse(plan)]
     if not plans:
         return
     from features.frames import per_bucket
@@ -99,11 +91,10 @@ def build_feature_snapshots(as_ofs: list[date]) -> None:
         accounts = per_bucket(
             _context(), lambda part, buckets: write_snapshots(chunks, missing, folders, part, buckets), _parts(chunks))
         _finish_range(attempts, accounts, started)
-    except BaseException:
-        for attempt in attempts:
-            if not snapshot.find(attempt.plan):
-                writing.abandon(attempt)
-        raise
+    except BaseException as error:
+        made = [writing.abandon(attempt) for attempt in attempts]
+        if not all(made) or not isinstance(error, Exception):
+            raise
 
 
 def _finish_range(attempts: list[Attempt], accounts: list[dict], started: float) -> None:

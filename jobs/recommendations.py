@@ -8,6 +8,7 @@ import sys
 from datetime import date
 
 from funnel.night import load_night, night_tables
+from jobs import ann_index
 from jobs.build import commit
 from jobs.command import day, run, say
 from lake import lineage, snapshot, storage, writing
@@ -33,6 +34,8 @@ def main(arguments: list[str]) -> None:
         parser.error(f"--k {chosen.k} is no list length; take 1 to {LONGEST_LIST}")
     if chosen.active_days < 0:
         parser.error(f"--active-days {chosen.active_days}: give days as a number from 0 (everyone) on")
+    if lineage.model_of(chosen.as_of) and not snapshot.find(lineage.plan("ann_index", chosen.as_of)):
+        ann_index.main(["--as-of", str(chosen.as_of)])  # a video was blocked since the night's index was made
     _fallback(chosen.as_of, chosen.k)
     _lists(chosen.as_of, chosen.k, chosen.active_days)
 
@@ -51,7 +54,7 @@ def _fallback(as_of: date, k: int) -> None:
 
 def _lists(as_of: date, k: int, active_days: int) -> None:
     plan = lineage.plan("recommendations", as_of, k=k, active_days=active_days)
-    if snapshot.find(plan):
+    if writing.reuse(plan):
         say(f"recommendations {as_of}: there already")
         return
     manifest = commit(plan, lambda attempt: _write(attempt, k, active_days))

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--release", type=int, help="the release to compare with; default: the newest of that date")
     options = parser.parse_args(arguments)
     released = _released(options.as_of, options.release)
-    with scratch_lake(options.as_of, released.get("model"), released["recommendations"].extra["baseline"]):
+    with scratch_lake(options.as_of, released):
         replayed = _night(options.as_of, released["recommendations"].parameters, "model" in released)
     _compare(options.as_of, released, replayed)
 
@@ -49,20 +49,22 @@ def _released(as_of: date, number: int | None) -> dict[str, Manifest]:
 
 
 @contextmanager
-def scratch_lake(as_of: date, model: Manifest | None, baseline: str) -> Iterator[None]:
-    """A lake of its own with the landings before a date and the model, or the baseline in its place, that the release
-    was made with; removed afterwards."""
+def scratch_lake(as_of: date, released: dict[str, Manifest]) -> Iterator[None]:
+    """A lake of its own with the landings before a date, the model (or the baseline in its place) and the blocks that
+    the release was made with; removed afterwards."""
+    model, lists = released.get("model"), released["recommendations"]
     home, before = storage.home(), os.environ.get("NIGHTREEL_HOME")
     local = storage.is_local(home)
     scratch = tempfile.mkdtemp(prefix="nightreel-replay-") if local else f"{home}/replay/{uuid.uuid4().hex}"
     _copy_landings(as_of, scratch)
-    judged = {"as_of": as_of.isoformat(), "decision": "rejected", "metrics": {"best_baseline": baseline}}
+    judged = {"as_of": as_of.isoformat(), "decision": "rejected", "metrics": {"best_baseline": lists.extra["baseline"]}}
     if model is not None:
         _copy(model.folder, scratch)
         judged = {"as_of": model.as_of.isoformat(), "decision": "promoted", "identity": model.identity,
                   "content_hash": model.content_hash}
     storage.create_if_absent(f"{scratch}/log/promotions/000001.json", canonical_json(judged))
-    for number in numbered_log.numbers("blocks"):
+    known = next((number for number, hidden in lineage.blocks_known(as_of) if hidden == lists.inputs["blocked"]), 0)
+    for number in range(1, known + 1):
         _copy_file(f"{numbered_log.folder('blocks')}/{number:06d}.json", scratch)
     os.environ["NIGHTREEL_HOME"] = scratch
     try:

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
     if not 1 <= options.holdout_days <= LONGEST_HOLDOUT:
         parser.error(f"--holdout-days {options.holdout_days}: judge on 1 to {LONGEST_HOLDOUT} days")
     plan = needs.plan(options.as_of, options.holdout_days)
-    manifest = snapshot.find(plan)
+    manifest = writing.reuse(plan)
     entry = logged(plan.identity)
     if manifest and entry:
         version = entry["registered_version"] or "not in MLflow then"
@@ -55,14 +55,11 @@ def _train(plan: Plan, holdout_days: int) -> Manifest:
         outcome = session.run(plan.as_of, holdout_days, say)
     except session.TooLittle as error:
         raise Refusal(f"train {plan.as_of}: {error}") from error
-    attempt = writing.begin(plan)
-    try:
+    seconds = round(time.monotonic() - started, 3)
+    with writing.attempt_at(plan) as attempt:
         parts = [writing.write_file(attempt, name, content) for name, content in sorted(outcome.files.items())]
-        seconds = round(time.monotonic() - started, 3)
-        manifest = writing.commit(attempt, parts, [_check(outcome.facts)], outcome.facts, {"seconds": seconds})
-    except BaseException:
-        writing.abandon(attempt)
-        raise
+        writing.commit(attempt, parts, [_check(outcome.facts)], outcome.facts, {"seconds": seconds})
+    manifest = snapshot.load("model", plan.as_of, plan.identity)
     for line in card.table(outcome.facts["judged"]):
         say(line)
     say(f"model {plan.as_of}: {'passed' if outcome.facts['promoted'] else 'rejected'}: {outcome.facts['reason']}, "

@@ -73,7 +73,7 @@ class Prepared:
 
 def prepare(plan: Plan, groups: Iterable[pa.Table]) -> Prepared:
     """Write the files of a plan's snapshot from groups of whole buckets, unless it exists."""
-    existing = snapshot.find(plan)
+    existing = writing.reuse(plan)
     if existing:
         return Prepared(plan, None, [], existing)
     attempt = writing.begin(plan)
@@ -88,7 +88,7 @@ def prepare(plan: Plan, groups: Iterable[pa.Table]) -> Prepared:
 def abandon(prepared: Iterable[Prepared]) -> None:
     """Remove the files of snapshots that will not be committed."""
     for one in prepared:
-        if one.attempt and not snapshot.find(one.plan):
+        if one.attempt:
             writing.abandon(one.attempt)
 
 
@@ -99,7 +99,7 @@ def finish(prepared: Prepared, checks: list[dict], extra: dict) -> Manifest:
     try:
         return writing.commit(prepared.attempt, prepared.parts, checks, extra)
     except FileNotFoundError:
-        found = snapshot.find(prepared.plan)
+        found = writing.reuse(prepared.plan)
         if found is None:
             raise
         return found

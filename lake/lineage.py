@@ -4,6 +4,7 @@ A job asks `plan(table, as_of)` what it is about to make; the plan's identity fo
 inputs, so nothing ever asks for "the newest". `resolve` returns the committed snapshot or says which command makes it.
 """
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 
 from lake import dates, numbered_log, snapshot
@@ -131,10 +132,19 @@ def model_of(as_of: date) -> Manifest | None:
     return manifest
 
 
-def blocked(as_of: date) -> list[int]:
-    """Videos that people blocked for nights from as_of on, ascending (`python -m jobs.block`)."""
+def blocked(as_of: date, known: int | None = None) -> list[int]:
+    """Videos that people blocked for nights from as_of on, ascending (`python -m jobs.block`).
+
+    known: only the log's entries up to this number, all when None.
+    """
     return sorted({entry["video_id"] for entry in numbered_log.entries("blocks")
-                   if date.fromisoformat(entry["from"]) <= as_of})
+                   if date.fromisoformat(entry["from"]) <= as_of and (known is None or entry["number"] <= known)})
+
+
+def blocks_known(as_of: date) -> Iterator[tuple[int, str]]:
+    """What tables of a night may say of blocks: (last entry they know, the input "blocked"), the newest first."""
+    for known in reversed([0, *numbered_log.numbers("blocks")]):
+        yield known, _blocked_digest(as_of, known)
 
 
 def live_as_of(event_day: date) -> tuple[date, date]:
@@ -153,6 +163,17 @@ def _landed_digest(name: str, as_of: date) -> str:
 def _snapshot_digest(as_of: date) -> str:
     days = resolve("labels", as_of).extra["snapshot_days"]
     return digest(resolve("feature_snapshots", date.fromisoformat(day)).content_hash for day in days)
+
+
+def _blocked_digest(as_of: date, known: int | None = None) -> str:
+    return digest(map(str, blocked(as_of, known)))
+
+
+def lists_inputs(as_of: date) -> dict[str, str]:
+    """What the lists of a night are made from, apart from blocks and the index, which follows from them."""
+    model = model_of(as_of)
+    return {"model": model.content_hash if model else f"none {judged_baseline(as_of)}".strip(),
+            **{name: _hash(name, as_of) for name in ("histories", "catalogue", "popularity", "feature_snapshots")}}
 
 
 def _model_hash(as_of: date) -> str:
@@ -174,12 +195,9 @@ _INPUTS = {
     "labels": lambda d: {"events": _chunk_digest("events", d), "raw_videos": _landed_digest("raw_videos", d)},
     "training_examples": lambda d: {"labels": _hash("labels", d), "feature_snapshots": _snapshot_digest(d)},
     "ann_index": lambda d: {"model": _model_hash(d), "catalogue": _hash("catalogue", d),
-                            "blocked": digest(map(str, blocked(d)))},
+                            "blocked": _blocked_digest(d)},
     "fallback": lambda d: {"popularity": _hash("popularity", d), "catalogue": _hash("catalogue", d),
-                           "blocked": digest(map(str, blocked(d)))},
-    "recommendations": lambda d: {
-        "model": _model_hash(d) if model_of(d) else f"none {judged_baseline(d)}".strip(),
-        "ann_index": _hash("ann_index", d) if model_of(d) else "none",
-        **{name: _hash(name, d) for name in ("histories", "catalogue", "popularity", "feature_snapshots")},
-        "blocked": digest(map(str, blocked(d)))},
+                           "blocked": _blocked_digest(d)},
+    "recommendations": lambda d: {**lists_inputs(d), "ann_index": _hash("ann_index", d) if model_of(d) else "none",
+                                  "blocked": _blocked_digest(d)},
 }

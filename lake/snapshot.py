@@ -105,6 +105,14 @@ def committed(name: str, start: date = date.min, end: date = date.max) -> list[t
             for file in storage.names(folder_of(name, as_of)) if file.endswith(".json")]
 
 
+def remove(manifest: Manifest) -> None:
+    """Take a snapshot away for good: the manifest first, so that it no longer exists, then its files. Only for clean-up
+    and erasure."""
+    storage.delete_file(f"{manifest.folder}/{manifest.identity}.json")
+    for folder in {posixpath.dirname(file["path"]) for file in manifest.files}:
+        storage.delete_folder(f"{manifest.folder}/{folder}")
+
+
 def _parse(path: str) -> Manifest:
     return _parse_stamped(path, storage.stamp(path))
 

@@ -59,6 +59,8 @@ def stamp(path: str) -> tuple[int, int] | None:
 
 def names(folder: str) -> list[str]:
     """Sorted names in a folder; empty when the folder does not exist."""
+    if is_local(folder):
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     store, inner = filesystem(folder)
     found = store.get_file_info(fs.FileSelector(inner, allow_not_found=True))
     return sorted(info.base_name for info in found)
@@ -82,6 +84,24 @@ def write_bytes(path: str, content: bytes) -> None:
 def make_folder(folder: str) -> None:
     store, inner = filesystem(folder)
     store.create_dir(inner, recursive=True)
+
+
+def files(folder: str) -> list[tuple[str, int, float]]:
+    """(path, bytes, seconds since 1970 of the last change) of every file below a folder; empty without one."""
+    store, inner = filesystem(folder)
+    prefix = folder.removesuffix(inner)
+    return [(prefix + info.path, info.size, (info.mtime_ns or 0) / 1e9)
+            for info in store.get_file_info(fs.FileSelector(inner, allow_not_found=True, recursive=True))
+            if info.type == fs.FileType.File]
+
+
+def delete_file(path: str) -> None:
+    """Remove a file; nothing to do where there is none."""
+    store, inner = filesystem(path)
+    try:
+        store.delete_file(inner)
+    except FileNotFoundError:
+        return
 
 
 def delete_folder(folder: str) -> None:
@@ -110,19 +130,31 @@ def create_if_absent(path: str, content: bytes) -> bool:
     make_folder(posixpath.dirname(path))
     if not is_local(path):
         return _create_in_object_store(path, content)
-    temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+    descriptor, name = _temporary(path)
     try:
-        with open(temporary, "xb") as stream:
+        with open(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
-        os.link(temporary, path)
+            os.fsync(descriptor)
+            # A descriptor of ours makes Python follow the link in /proc to the file without a name.
+            os.link(name or f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
     except FileExistsError:
         return False
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        if name:
+            Path(name).unlink(missing_ok=True)
     sync(posixpath.dirname(path))
     return True
+
+
+def _temporary(path: str) -> tuple[int, str]:
+    """A new file on the disk of a path, open for writing: without a name where the disk has such files (Linux), so that
+    kill -9 leaves nothing; else with one."""
+    try:
+        return os.open(posixpath.dirname(path), os.O_TMPFILE | os.O_WRONLY, 0o666), ""
+    except (AttributeError, OSError):
+        name = f"{path}.{uuid.uuid4().hex}.tmp"
+        return os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), name
 
 
 def _create_in_object_store(path: str, content: bytes) -> bool:

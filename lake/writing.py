@@ -10,7 +10,8 @@ A second writer of the same identity finds the manifest, drops its own files and
 import os
 import posixpath
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -33,6 +34,26 @@ class Attempt:
 
     plan: Plan
     folder: str
+
+
+def reuse(plan: Plan) -> Manifest | None:
+    """The committed snapshot of a plan, without what killed attempts at it left behind; None when there is none."""
+    found = snapshot.find(plan)
+    if found:
+        _clean(plan, found)
+    return found
+
+
+@contextmanager
+def attempt_at(plan: Plan) -> Iterator[Attempt]:
+    """An attempt that leaves nothing behind when it fails. Its failure is none when the snapshot exists all the same:
+    another run was faster and removed what this one wrote, or this one failed after its commit."""
+    attempt = begin(plan)
+    try:
+        yield attempt
+    except BaseException as error:
+        if abandon(attempt) is None or not isinstance(error, Exception):
+            raise
 
 
 def begin(plan: Plan) -> Attempt:
@@ -162,9 +183,12 @@ def _file_entry(part: dict) -> dict:
     return entry | {"row_groups": part["row_groups"]} if "row_groups" in part else entry
 
 
-def abandon(attempt: Attempt) -> None:
-    """Remove what a refused attempt wrote."""
-    storage.delete_folder(attempt.folder)
+def abandon(attempt: Attempt) -> Manifest | None:
+    """Remove what an attempt wrote, unless it was committed. Returns the snapshot where one exists, whoever made it."""
+    found = reuse(attempt.plan)
+    if found is None:
+        storage.delete_folder(attempt.folder)
+    return found
 
 
 def _clean(plan: Plan, kept: Manifest) -> None:

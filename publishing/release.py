@@ -10,16 +10,18 @@ the file comes into being, whoever raced or woke up late:
 
 import os
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow.compute as pc
 
 from lake import lineage, numbered_log, snapshot
 from lake.hashing import canonical_json, sha256_of
-from lake.snapshot import Damaged, Manifest, Plan
+from lake.snapshot import Damaged, Manifest
+from lake.tables import table
 from publishing import live, release_file
 from publishing.release_file import NEEDED, NO_MODEL, Reference, Release
 
+DAY = timedelta(days=1)
 RELEASED, ALREADY_LIVE, KEPT = "released", "already live", "kept"
 
 
@@ -47,13 +49,13 @@ def publish(as_of: date, k: int, active_days: int | None = None) -> Outcome:
     outcome: list[Outcome] = []
 
     def make(existing: list[int]) -> dict | None:
-        past = release_file.readable()
+        past = release_file.deciding(as_of, existing)
         newest = past[-1] if past else None
         whole = completed(replace(candidate, parent=existing[-1] if existing else None), loaded, past)
         if newest and as_of < newest.date:
             outcome[:] = [Outcome(KEPT, _keep(whole, newest))]
             return None
-        if newest and newest.number == existing[-1] and _same(newest, whole):
+        if newest and newest.number == existing[-1] and same(newest, whole):
             outcome[:] = [Outcome(ALREADY_LIVE, newest)]
             return None
         refuse_withdrawn(whole, past)
@@ -75,7 +77,8 @@ def completed(release: Release, loaded: live.Loaded, past: list[Release]) -> Rel
                           "newest catalogue takes down every video of it")
     recorded = {"committed_at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "revision": os.environ.get("NIGHTREEL_REVISION", "")}
-    return replace(shown.release, counts=counts, recorded=recorded)
+    highest = max([release.as_of, *(day for each in past for day in (each.as_of, each.highest))])
+    return replace(shown.release, counts=counts, recorded=recorded, highest=highest)
 
 
 def tombstones(release: Release, loaded: live.Loaded, past: list[Release]) -> dict[str, list[int]]:
@@ -105,7 +108,8 @@ def _eligible(catalogue: Manifest) -> set[int]:
     return set(rows.filter(rows["eligible"])["video_id"].to_pylist())
 
 
-def _same(one: Release, other: Release) -> bool:
+def same(one: Release, other: Release) -> bool:
+    """Whether readers see the same of two releases."""
     return one.content == other.content and one.tombstones == other.tombstones
 
 
@@ -131,13 +135,15 @@ def refuse_withdrawn(release: Release, past: list[Release]) -> None:
 
 
 def _candidate(as_of: date, k: int, active_days: int | None) -> Release:
-    lists = _lists(as_of, k, active_days)
     manifests = {name: lineage.resolve(name, as_of) for name in NEEDED if name not in ("recommendations", "fallback")}
-    manifests |= {"recommendations": lists, "fallback": lineage.resolve("fallback", as_of, k=k)}
+    lists = manifests["recommendations"] = _lists(as_of, k, active_days)
+    made_from = {name: manifests[name].content_hash for name in ("popularity", "catalogue")}
+    manifests["fallback"] = _only(_made("fallback", as_of, made_from, k=k), "fallback", as_of, k=k)
     model = lineage.model_of(as_of)
     snapshots: dict[str, Reference | None] = {"model": None, "ann_index": None}
     if model:
-        manifests |= {"model": model, "ann_index": lineage.resolve("ann_index", as_of)}
+        index = [each for each in _committed("ann_index", as_of) if each.content_hash == lists.inputs["ann_index"]]
+        manifests |= {"model": model, "ann_index": _only(index, "ann_index", as_of)}
     snapshots |= {name: release_file.reference_to(manifest) for name, manifest in manifests.items()}
     return Release(kind="publish", parent=None, as_of=as_of.isoformat(), k=k, model=_version(as_of, model),
                    snapshots=snapshots, counts={}, tombstones={"videos": [], "users": []}, night=_night(lists))
@@ -156,20 +162,29 @@ def _night(lists: Manifest) -> str:
 
 def _lists(as_of: date, k: int, active_days: int | None) -> Manifest:
     """The lists of that night with that K."""
-    wanted = lineage.plan("recommendations", as_of, k=k, active_days=active_days or 0)
-    if active_days is not None:
-        return lineage.resolve("recommendations", as_of, k=k, active_days=active_days)
-    fitting = [manifest for manifest in _committed("recommendations", as_of)
-               if manifest.inputs == wanted.inputs and manifest.parameters["k"] == k]
+    asked = {"k": k} if active_days is None else {"k": k, "active_days": active_days}
+    fitting = _made("recommendations", as_of, lineage.lists_inputs(as_of), **asked)
     if len(fitting) > 1:
         choices = ", ".join(sorted(f"--active-days {manifest.parameters['active_days']}" for manifest in fitting))
         raise NotReleased(f"the night of {as_of} has {len(fitting)} tables of lists with K={k}; say which: {choices}")
-    return fitting[0] if fitting else _found(wanted)
+    return _only(fitting, "recommendations", as_of, k=k, active_days=active_days or 0)
+
+
+def _made(name: str, as_of: date, made_from: dict[str, str], **parameters: int) -> list[Manifest]:
+    """Tables of a night made from these inputs: those that know the newest blocks. A video blocked after they were made
+    is none of their inputs; the release hides it."""
+    fitting = [each for each in _committed(name, as_of) if each.version == table(name).version
+               and made_from.items() <= each.inputs.items() and parameters.items() <= each.parameters.items()]
+    for _, hidden in lineage.blocks_known(as_of) if fitting else ():
+        if known := [each for each in fitting if each.inputs["blocked"] == hidden]:
+            return known
+    return []
 
 
 def _committed(name: str, as_of: date) -> list[Manifest]:
-    return [snapshot.load(name, day, identity) for day, identity in snapshot.committed(name) if day == as_of]
+    return [snapshot.load(name, day, identity) for day, identity in snapshot.committed(name, as_of, as_of + DAY)]
 
 
-def _found(plan: Plan) -> Manifest:
-    return lineage.resolve(plan.table, plan.as_of, **plan.parameters)
+def _only(found: list[Manifest], name: str, as_of: date, **parameters: int) -> Manifest:
+    """That table, or lineage.Missing with the command that makes it."""
+    return found[0] if found else lineage.resolve(name, as_of, **parameters)

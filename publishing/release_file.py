@@ -39,7 +39,8 @@ class Release:
 
     snapshots: table → reference, None for model and ann_index of a baseline night. tombstones: ids under "videos" and
     "users" that readers must not show. night: a hash of what the lists were made from, blocks and K aside. restores:
-    the release that a rollback returned to. why: what a person gave as reason.
+    the release that a rollback returned to. why: what a person gave as reason. highest: the newest as_of of this
+    release and all before it; empty when nobody said.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Release:
     night: str
     restores: int | None = None
     why: str = ""
+    highest: str = ""
     recorded: dict = field(default_factory=dict)
     number: int = 0
 
@@ -98,6 +100,16 @@ def readable(log: str = "releases") -> list[Release]:
     return found
 
 
+def deciding(as_of: date, numbers: list[int]) -> list[Release]:
+    """The past releases that matter to a night: all, or the live one alone when no release is of that night or a newer
+    one. So that the four-hundredth night costs what the first did."""
+    try:
+        live = read(numbers[-1]) if numbers else None
+    except Damaged:
+        live = None
+    return [live] if live and "" < live.highest < as_of.isoformat() else readable()
+
+
 def withdrawn(past: list[Release], what: str) -> dict[str, int]:
     """What rollbacks took away and none brought back: `content` or `night` of those releases → the newest of
     them."""
@@ -118,7 +130,8 @@ def _parsed(entry: dict) -> Release:
     for name in NEEDED:
         if snapshots[name] is None:
             raise ValueError(f"it has no {name}")
-    dates.parse_date(release.as_of)
+    for day in (release.as_of, release.highest or release.as_of):
+        dates.parse_date(day)
     numbers = [release.k, *release.counts.values(), *release.tombstones["videos"], *release.tombstones["users"]]
     whole = all(type(number) is int for number in numbers)
     if release.kind not in KINDS or not whole or not 0 < release.k <= LONGEST_LIST:

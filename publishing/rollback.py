@@ -8,12 +8,12 @@ import pyarrow.compute as pc
 from lake import numbered_log
 from lake.snapshot import Damaged
 from publishing import live, release_file
-from publishing.release import NotReleased, completed
+from publishing.release import NotReleased, completed, same
 from publishing.release_file import Release
 
 
 def rollback(to: int | None = None, to_kept: int | None = None) -> Release:
-    """A new release of an earlier release's snapshots, with today's tombstones.
+    """A new release of an earlier release's snapshots, with today's tombstones; the live one where it is that already.
 
     to: its number; by default the newest whole release before the live one that shows something else and that no
     rollback took away. Also the way forward to a withdrawn release. to_kept: the number of a night that was kept and
@@ -25,14 +25,18 @@ def rollback(to: int | None = None, to_kept: int | None = None) -> Release:
         raise NotReleased("nothing was released yet, so there is nothing to go back to")
     target = _target(to, to_kept, numbers)
 
-    def make(existing: list[int]) -> dict:
+    def make(existing: list[int]) -> dict | None:
         if existing[-1] != numbers[-1]:
             raise NotReleased(f"release {existing[-1]} went live meanwhile; look at it (python -m jobs.releases), then "
                               "say where to go: python -m jobs.rollback --to N")
         base = replace(target.release, kind="rollback", parent=numbers[-1], restores=_origin(target.release), why="")
-        return completed(base, target, release_file.readable()).as_json()
+        past = release_file.readable()
+        whole = completed(base, target, past)
+        live_already = past and past[-1].number == numbers[-1] and same(past[-1], whole)
+        return None if live_already else whole.as_json()
 
-    return release_file.read(numbered_log.append("releases", make)["number"])
+    entry = numbered_log.append("releases", make)
+    return release_file.read(numbers[-1] if entry is None else entry["number"])
 
 
 def _target(to: int | None, to_kept: int | None, numbers: list[int]) -> live.Loaded:

@@ -18,6 +18,11 @@ def test_a_file_is_made_once(tmp_path):
     assert Path(path).read_bytes() == b"first" and os.listdir(tmp_path / "deep/er") == ["entry.json"]
 
 
+def test_a_disk_without_nameless_files_will_do(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    test_a_file_is_made_once(tmp_path)
+
+
 def _race(path: str, content: bytes, start: Barrier, won: Queue) -> None:
     start.wait()
     won.put((content, storage.create_if_absent(path, content)))
@@ -50,7 +55,7 @@ def test_an_existing_link_or_folder_is_not_replaced(tmp_path):
 
 
 def test_a_read_only_home_says_so(tmp_path, monkeypatch):
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(os, "link", refuse)

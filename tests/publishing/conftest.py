@@ -20,27 +20,29 @@ MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path))
     monkeypatch.delenv("REDIS_URL", raising=False)
-    for name in ("catalogue", "histories", "popularity", "feature_snapshots"):
-        monkeypatch.setitem(lineage._INPUTS, name,
-                            lambda as_of, name=name: {"landed": SEEN.get(as_of, f"{name} {as_of}")})
+    for name, inputs in INPUTS.items():
+        monkeypatch.setitem(lineage._INPUTS, name, inputs)
     SEEN.clear()
     return tmp_path
 
 
 SEEN: dict[date, str] = {}
+INPUTS = {name: lambda as_of, name=name: {"landed": SEEN.get(as_of, f"{name} {as_of}")}
+          for name in ("catalogue", "histories", "popularity", "feature_snapshots")}
 
 
 def commit(plan: snapshot.Plan, rows: list[dict], **extra: object) -> Manifest:
-    found = snapshot.find(plan)
+    found = writing.reuse(plan)
     if found:
         return found
-    attempt = writing.begin(plan)
-    if table(plan.table).columns:
-        parts = [writing.write_part(plan.table, attempt.folder, pa.Table.from_pylist(rows, table(plan.table).schema),
-                                     "part-00000")]
-    else:
-        parts = [writing.write_file(attempt, f"{plan.table}.bin", repr(sorted(extra.items())).encode())]
-    return writing.commit(attempt, parts, [], extra, {"seconds": 1.5})
+    with writing.attempt_at(plan) as attempt:
+        if table(plan.table).columns:
+            typed = pa.Table.from_pylist(rows, table(plan.table).schema)
+            parts = [writing.write_part(plan.table, attempt.folder, typed, "part-00000")]
+        else:
+            parts = [writing.write_file(attempt, f"{plan.table}.bin", repr(sorted(extra.items())).encode())]
+        writing.commit(attempt, parts, [], extra, {"seconds": 1.5})
+    return snapshot.load(plan.table, plan.as_of, plan.identity)
 
 
 def promote(as_of: date) -> Manifest:
@@ -55,25 +57,28 @@ def promote(as_of: date) -> Manifest:
 
 @pytest.fixture
 def night(home) -> Callable[..., None]:
-    """night(as_of, k, removed): commits every table that a release of that date names."""
-    def make(as_of: date, k: int = K, removed: frozenset[int] = frozenset(), landed: str | None = None) -> None:
-        if landed:
-            SEEN[as_of] = landed
-        _dimensions(as_of, removed)
-        if lineage.model_of(as_of):
-            commit(lineage.plan("ann_index", as_of), [], ntotal=VIDEOS - len(removed))
-        videos = [v for v in range(VIDEOS) if v not in removed and v not in lineage.blocked(as_of)]
-        lists = [{"user_id": u, "video_id": v, "rank": n + 1, "score": 1.0 / (n + 1), "source": "popular",
-                  "reason": "many watch it", "user_original_id": f"u{u}", "video_original_id": f"v{v}"}
-                 for u in range(USERS) for n, v in enumerate((videos[u:] + videos[:u])[:k + SPARE])]
-        commit(lineage.plan("recommendations", as_of, k=k), lists)
-        commit(lineage.plan("fallback", as_of, k=k), [
-            {"country": c, "video_id": v, "rank": n + 1, "score": 1.0, "source": "popular", "reason": "many watch it",
-             "video_original_id": f"v{v}"} for c in ("", "DE") for n, v in enumerate(videos[:k + SPARE])])
-    return make
+    """make_night, in a home of the test's own."""
+    return make_night
 
 
-def _dimensions(as_of: date, removed: frozenset[int]) -> None:
+def make_night(as_of: date, k: int = K, removed: frozenset[int] = frozenset(), landed: str | None = None) -> None:
+    """Commits every table that a release of that date names."""
+    if landed:
+        SEEN[as_of] = landed
+    dimensions(as_of, removed)
+    if lineage.model_of(as_of):
+        commit(lineage.plan("ann_index", as_of), [], ntotal=VIDEOS - len(removed))
+    videos = [v for v in range(VIDEOS) if v not in removed and v not in lineage.blocked(as_of)]
+    lists = [{"user_id": u, "video_id": v, "rank": n + 1, "score": 1.0 / (n + 1), "source": "popular",
+              "reason": "many watch it", "user_original_id": f"u{u}", "video_original_id": f"v{v}"}
+             for u in range(USERS) for n, v in enumerate((videos[u:] + videos[:u])[:k + SPARE])]
+    commit(lineage.plan("recommendations", as_of, k=k), lists)
+    commit(lineage.plan("fallback", as_of, k=k), [
+        {"country": c, "video_id": v, "rank": n + 1, "score": 1.0, "source": "popular", "reason": "many watch it",
+         "video_original_id": f"v{v}"} for c in ("", "DE") for n, v in enumerate(videos[:k + SPARE])])
+
+
+def dimensions(as_of: date, removed: frozenset[int] = frozenset()) -> None:
     commit(lineage.plan("catalogue", as_of), [
         {"video_id": v, "creator_id": v % 3, "categories": ["drama"], "duration_ms": 9000, "title": f"Film {v} <&>",
          "published_at": MIDNIGHT, "removed_at": MIDNIGHT + timedelta(days=20) if v in removed else None,

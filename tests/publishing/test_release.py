@@ -135,6 +135,21 @@ def test_a_blocked_video_is_gone_at_once_and_stays_gone(night):
         video_of("../../etc")
 
 
+def test_a_night_is_released_though_a_video_was_blocked_after_its_lists_were_made(night):
+    promote(D[0])
+    night(D[1])
+    publish(D[1], K)
+    night(D[2])
+    block(1, "rights")
+    release = publish(D[2], K).release
+    assert (release.as_of, release.tombstones["videos"]) == (D[2].isoformat(), [1])
+    assert 1 not in videos_of(1) and load_release().recommendations().num_rows == USERS * K
+    night(D[2])
+    made_again = publish(D[2], K).release
+    assert made_again.number == release.number + 1, "the night run again knows the block, and is released"
+    assert publish(D[2], K).how == ALREADY_LIVE
+
+
 def test_a_publisher_that_slept_through_a_newer_release_moves_nothing_back(night, monkeypatch):
     for day in D[:3]:
         night(day)

@@ -1,0 +1,95 @@
+"""Every fault of docs/operating.md fired for real, for as long as it takes: `make chaos`, or some by name.
+
+    python -m tests.chaos [NAME …]
+
+Prints one line per fault: how often it fired, whether all was well afterwards, and what was looked at. A fault that did
+not fire counts as one that was not survived. Exit code 1 when any was not.
+"""
+
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults import publisher
+from tests.faults.reader import readers
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`fire` gets an empty folder, returns how often the fault fired, and raises when it was not survived."""
+
+    name: str
+    fire: Callable[[Path], int]
+    checked: str
+
+
+def beside_readers(fire: Callable[[Path], int]) -> Callable[[Path], int]:
+    """A fault on the little lake while three readers load the live release again and again."""
+    def fired(folder: Path) -> int:
+        publisher.two_released_one_ready(folder / "before")
+        with readers(folder, 3) as told:
+            count = fire(folder)
+        assert told["looks"] > 0, "no reader looked"
+        return count
+    return fired
+
+
+def little(fire: Callable[[Path], int]) -> Callable[[Path], int]:
+    """A fault on the little lake."""
+    return lambda folder: fire(publisher.two_released_one_ready(folder / "before"))
+
+
+def publishes(home: Path) -> int:
+    """400 nights; publishing and loading cost at the end what they cost in the beginning (twice, for noise)."""
+    told = publisher.many_publishes(home, 400)
+    for what in ("publish", "load"):
+        assert told[f"{what}_last"] < 2 * told[f"{what}_first"], told
+    return 400
+
+
+WHOLE = "old release or new, whole, for three readers too; the same after the next run; no debris"
+FAULTS = (
+    *(Fault(f"kill-9-{name}", beside_readers(lambda folder, name=name: publisher.kills_at_doors(folder, name)), WHOLE)
+      for name in publisher.ACTIONS),
+    *(Fault(f"kill-9-{name}-at-every-system-call",
+            beside_readers(lambda folder, name=name: publisher.kills_at_calls(folder, name)), WHOLE)
+      for name in publisher.ACTIONS),
+    Fault("two-publishers", little(lambda home: publisher.two_publishers(home, 50)), "one release, both end well"),
+    Fault("zombie-publisher", little(publisher.zombie), "stopped before its link, woken late: nothing moved"),
+    Fault("rollback-races-publish", little(publisher.rollback_races_a_publish), "the loser changed nothing"),
+    Fault("400-publishes-clock-set-back", little(publishes), "order right; times flat; a held release reads the same"),
+)
+
+
+def tell(fault: Fault) -> bool:
+    """Fire one fault and print its line; whether it fired and was survived."""
+    started, fired, wrong = time.monotonic(), 0, ""
+    with tempfile.TemporaryDirectory(prefix="nightreel-chaos-") as folder:
+        try:
+            fired = fault.fire(Path(folder))
+        except Exception:
+            wrong = traceback.format_exc()
+    survived = "no" if wrong else "yes" if fired else "did not fire"
+    print(f"{fault.name:44} {fired:>6}  {survived:12}  {time.monotonic() - started:>6.0f} s  {fault.checked}", flush=True)
+    if wrong:
+        print(wrong, file=sys.stderr, flush=True)
+    return survived == "yes"
+
+
+def main(names: list[str]) -> int:
+    unknown = set(names) - {fault.name for fault in FAULTS}
+    if unknown:
+        print(f"no fault {min(unknown)!r}; there are: {', '.join(fault.name for fault in FAULTS)}", file=sys.stderr)
+        return 2
+    print(f"{'fault':44} {'fired':>6}  {'survived':12}  {'time':>8}  checked")
+    told = [tell(fault) for fault in FAULTS if not names or fault.name in names]
+    print(f"{sum(told)} of {len(told)} faults survived")
+    return 0 if all(told) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
