@@ -95,6 +95,16 @@ def files(folder: str) -> list[tuple[str, int, float]]:
             if info.type == fs.FileType.File]
 
 
+def delete_empty_folders(folder: str, before: float) -> None:
+    """Remove folders below one that hold nothing and have not changed since a moment (seconds since 1970). Object
+    stores have none."""
+    if is_local(folder):
+        changed = {path: os.path.getmtime(path) for path, _, _ in os.walk(folder)}
+        for path in sorted(changed, reverse=True):
+            if path != folder and changed[path] <= before and not os.listdir(path):
+                os.rmdir(path)
+
+
 def delete_file(path: str) -> None:
     """Remove a file; nothing to do where there is none."""
     store, inner = filesystem(path)

@@ -74,7 +74,8 @@ def tell(fault: Fault) -> bool:
         except Exception:
             wrong = traceback.format_exc()
     survived = "no" if wrong else "yes" if fired else "did not fire"
-    print(f"{fault.name:44} {fired:>6}  {survived:12}  {time.monotonic() - started:>6.0f} s  {fault.checked}", flush=True)
+    seconds = time.monotonic() - started
+    print(f"{fault.name:44} {fired:>6}  {survived:12}  {seconds:>6.0f} s  {fault.checked}", flush=True)
     if wrong:
         print(wrong, file=sys.stderr, flush=True)
     return survived == "yes"

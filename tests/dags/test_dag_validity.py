@@ -12,8 +12,8 @@ LANDED = {"raw_events", "raw_videos", "raw_users", "ids", "quarantine"}
 LEAST_TASKS, MOST_TASKS = 1, 8
 
 
-def test_the_two_dags_are_there(dags):
-    assert set(dags) >= {"nightly", "training"}
+def test_the_dags_are_there(dags):
+    assert set(dags) >= {"nightly", "training", "maintenance"}
 
 
 def test_every_dag_is_a_runbook(dags):
@@ -54,7 +54,8 @@ def test_every_task_ends_and_heals_only_what_can_heal(dags):
                 f"{where}: give it minutes=… (its execution timeout), at most 7 hours"
             )
             assert task.retries <= 2, f"{where}: what two retries don't heal needs a person; retries <= 2"
-        assert dag.get_task("wait").retries == 0, f"{dag.dag_id}.wait has waited already; retries=0"
+        if dag.has_task("wait"):
+            assert dag.get_task("wait").retries == 0, f"{dag.dag_id}.wait has waited already; retries=0"
 
 
 def test_tasks_are_command_lines(dags):
@@ -64,8 +65,8 @@ def test_tasks_are_command_lines(dags):
                 continue
             module = task.command[0]
             assert module.startswith("jobs."), f"{dag.dag_id}.{task.task_id}: everything Airflow can run is in jobs/"
-            assert "--as-of" in task.command, (
-                f"{dag.dag_id}.{task.task_id}: everything is a function of as_of; pass --as-of"
+            assert "--as-of" in task.command or not dag.has_task("wait"), (
+                f"{dag.dag_id}.{task.task_id}: what is computed is a function of as_of; pass --as-of"
             )
 
 

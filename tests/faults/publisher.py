@@ -11,10 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-from lake import lineage, numbered_log, storage
+from lake import lineage, numbered_log
 from publishing import release
 from publishing.live import load_release
 from publishing.release import publish
