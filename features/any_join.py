@@ -14,6 +14,7 @@ from features.event_join import event_features
 from features.join import snapshot_features
 from features.key_codes import canonical, key_codes
 from features.own_views import OwnView, VersionView
+from features.timeline import Timeline
 from features.version_join import Rows, version_features
 from features.views import FEATURES, FeatureView
 from lake.columns import TIMESTAMP
@@ -33,8 +34,13 @@ def join(spine: pa.Table, views: Sequence[AnyView], tables: Mapping[str, pa.Tabl
     KeyError names a date without a snapshot.
     """
     for view in views:
-        found = features_of(spine, view, tables[view.table], time) if isinstance(view, OwnView) \
-            else features_of_snapshot(spine, view, snapshots or {}, time)
+        if isinstance(view, OwnView):
+            found, moment = features_of(spine, [view], tables[view.table], time)
+            place = np.empty(len(moment), np.int64)
+            place[moment] = np.arange(len(moment))
+            found = found.take(pa.array(place))
+        else:
+            found = features_of_snapshot(spine, view, snapshots or {}, time)
         spine = with_columns(spine, found)
     return spine
 
@@ -84,24 +90,62 @@ def kept(rows: pa.Table, view: OwnView) -> pa.Table:
     return rows
 
 
-def features_of(spine: pa.Table, view: OwnView, rows: pa.Table, time: str) -> pa.Table:
-    """Only the columns of a version or event view, for every row of the spine in its order."""
-    require(spine.schema, [*spine_columns(view), time], "the spine")
-    require(rows.schema, view.columns_read, f"table {view.table!r} of view {view.name!r}")
-    rows = kept(rows.select(view.columns_read), view)
+def features_of(spine: pa.Table, views: Sequence[OwnView], rows: pa.Table, time: str) -> tuple[pa.Table, np.ndarray]:
+    """Only the columns of version and event views, for every row of the spine, and which row each line is of (int64[N]).
+    The lines are by key and time. views: all of the same `OwnView.rows_asked`."""
+    first = views[0]
+    require(spine.schema, [*spine_columns(first), time], "the spine")
+    require(rows.schema, columns_read(views), f"table {first.table!r} of view {first.name!r}")
+    rows = kept(rows.select(columns_read(views)), first)
     times = instants(spine[time], time)
-    keys, row_keys = key_codes([canonical(spine[ours], ours) for ours, _ in view.key],
-                               [canonical(rows[theirs], theirs) for _, theirs in view.key])
-    event_us, arrived_us = (instants(rows[name], name) for name in (view.event_time, view.arrived_at))
+    keys, row_keys = key_codes([canonical(spine[ours], ours) for ours, _ in first.key],
+                               [canonical(rows[theirs], theirs) for _, theirs in first.key])
+    event_us, arrived_us = (instants(rows[name], name) for name in (first.event_time, first.arrived_at))
     matched = row_keys >= 0
     if not matched.all():
         rows, row_keys, event_us, arrived_us = (rows.filter(pa.array(matched)), row_keys[matched], event_us[matched],
                                                 arrived_us[matched])
-    content = rows.select(list(dict.fromkeys([*view.tiebreak, *view.needed])))
-    if isinstance(view, VersionView):
-        return version_features(keys, times, Rows(row_keys, event_us, arrived_us, content, view.tiebreak), view)
-    ordered = any(one.function == "last" for one in view.aggregates)
-    return event_features(keys, times, Rows(row_keys, event_us, arrived_us, content, view.tiebreak, ordered), view)
+    asking = np.flatnonzero(keys >= 0)
+    asking = asking[Timeline(keys[asking], times[asking]).order]
+    found = _columns(keys[asking], times[asking], Rows(
+        row_keys, event_us, arrived_us, _content(rows, first), first.tiebreak, _ordered(first)), views, rows)
+    if len(asking) < len(keys):
+        silent = np.flatnonzero(keys < 0)
+        nothing = _nothing(views, rows)
+        found = pa.concat_tables([found, nothing.take(pa.array(np.zeros(len(silent), np.int64)))]).combine_chunks()
+        asking = np.concatenate([asking, silent])
+    return found, asking
+
+
+def columns_read(views: Sequence[OwnView]) -> list[str]:
+    """The table columns that some of the views read."""
+    return list(dict.fromkeys(column for view in views for column in view.columns_read))
+
+
+def _columns(keys: np.ndarray, times: np.ndarray, asked: Rows, views: Sequence[OwnView], rows: pa.Table) -> pa.Table:
+    """The views' columns for moments in the order of (key, time). asked: the rows as the first view sees them."""
+    columns: dict[str, pa.ChunkedArray] = {}
+    for n, view in enumerate(views):
+        asked = asked.with_content(_content(rows, view), _ordered(view)) if n else asked
+        found = version_features(keys, times, asked, view) if isinstance(view, VersionView) \
+            else event_features(keys, times, asked, view)
+        columns |= dict(zip(found.column_names, found.columns, strict=True))
+    return pa.table(columns)
+
+
+def _content(rows: pa.Table, view: OwnView) -> pa.Table:
+    return rows.select(list(dict.fromkeys([*view.tiebreak, *view.needed])))
+
+
+def _ordered(view: OwnView) -> bool:
+    return isinstance(view, VersionView) or any(one.function == "last" for one in view.aggregates)
+
+
+def _nothing(views: Sequence[OwnView], rows: pa.Table) -> pa.Table:
+    """One line: what a moment gets that sees nothing."""
+    nobody, none = np.zeros(1, np.int64), np.empty(0, np.int64)
+    empty = rows.slice(0, 0)
+    return _columns(nobody, nobody, Rows(none, none, none, _content(empty, views[0]), views[0].tiebreak), views, empty)
 
 
 def features_of_snapshot(spine: pa.Table, view: FeatureView, snapshots: Mapping[date, Callable[[], pa.Table]],

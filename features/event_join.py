@@ -1,16 +1,17 @@
 """Aggregates over [t - w, t) of the events that had arrived strictly before t.
 
 An event with time e and arrival a is seen at t when e < t, a < t and t <= e + w. So the moments that see it are one
-half-open stretch of time, (max(e, a), e + w], and of its key's moments in order one run [first, end). Late events
-need no path of their own: lateness only shortens the run, to nothing when it is as long as the window.
+half-open stretch of time, (max(e, a), e + w], and of its key's moments in order one run [first, end).
 
-What a moment sees is then read off the runs that hold it: counts and sums add at the start of a run and subtract at
-its end; minima and maxima are laid over runs of power-of-two lengths and pushed down; distinct values count the union
-of each value's runs; the last k rows are found by walking back in the total order. Everything is near-linear in events
-plus moments, whatever the windows, the lateness and the skew of keys.
+Counts and sums are differences of running totals over the rows in order of event time, less what each late event adds
+to the run of moments in (e, min(a, e + w)] that its arrival had not reached. Minima and maxima are laid over runs of
+power-of-two lengths and pushed down; distinct values count the union of each value's runs; the last k rows are found by
+walking back in the total order. Everything is near-linear in events plus moments, whatever the windows, the lateness
+and the skew of keys.
 """
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -25,52 +26,90 @@ _GREATEST = np.iinfo(np.int64).max
 
 
 def event_features(keys: np.ndarray, times: np.ndarray, rows: Rows, view: EventView) -> pa.Table:
-    """The view's columns for N moments, in their order. keys: int64[N], -1 sees nothing; times: int64[N].
+    """The view's columns for N moments in the order of (key, time). keys: int64[N] codes >= 0; times: int64[N].
 
     Nothing seen: count, distinct and sum are 0, mean, min, max and last null, lists empty. Null values are not counted,
     summed or compared; the last row's value may be null. A float sum is exact and rounded once.
     """
-    asking = np.flatnonzero(keys >= 0)
-    moments = Timeline(keys[asking], times[asking])
-    order = asking[moments.order]
-    columns = _columns(moments, keys[order], times[order], rows, view)
-    back = np.full(len(keys), -1, np.int64)
-    back[order] = np.arange(len(order))
-    return pa.table({name: _for_all(column, back, empty) for name, (column, empty) in columns.items()})
-
-
-def _for_all(column: pa.Array, back: np.ndarray, empty: object) -> pa.Array:
-    """The column in the moments' own order; `empty` for those that can't see anything."""
-    together = pa.concat_arrays([column, pa.array([empty], column.type)])
-    return together.take(pa.array(np.where(back < 0, len(column), back)))
-
-
-def _columns(moments: Timeline, keys: np.ndarray, times: np.ndarray, rows: Rows,
-             view: EventView) -> dict[str, tuple[pa.Array, object]]:
-    """Column name → values of the moments in order (keys, times: theirs), and what stands where nothing was seen."""
-    seen_from = moments.up_to(rows.keys, known_at(rows))
+    moments = Moments(keys, times, rows)
     last = newest_rows(keys, times, rows, max((one.size or 1 for one in view.aggregates if one.function == "last"),
                                               default=0))
-    columns = {}
-    for window in view.windows:
-        width = duration_us(window)
-        seen_until = moments.up_to(rows.keys, later(rows.event_us, width))
-        shown = np.flatnonzero(seen_until > seen_from)
-        runs = Runs(shown, seen_from[shown], seen_until[shown], len(keys))
+    columns: dict[str, pa.Array] = {}
+    for text in view.windows:
+        window = Window(moments, duration_us(text))
         for one in view.aggregates:
-            name = f"{view.name}_{one.name}_{window}"
-            if one.function == "last":
-                inside = (last >= 0) & (rows.event_us[last] >= earlier(times, width)[:, None]) if len(rows.keys) \
-                    else last >= 0
-                columns[name] = _last(one, rows.column(one.column), last, inside)
-            else:
-                columns[name] = _AGGREGATES[one.function](runs, rows, one)
-    return columns
+            name = f"{view.name}_{one.name}_{text}"
+            columns[name] = _last(one, rows.column(one.column), last, window.holds(last)) if one.function == "last" \
+                else _AGGREGATES[one.function](window, one)
+    return pa.table(columns)
+
+
+class Moments:
+    """N moments in order that ask for rows. `before`: int64[N], how many rows had happened before each. `late`: the
+    rows that arrived after they happened; `late_first`: their first moment after they happened."""
+
+    def __init__(self, keys: np.ndarray, times: np.ndarray, rows: Rows) -> None:
+        self.keys, self.times, self.rows = keys, times, rows
+        self.before, self.late = rows.before(keys, times), late_rows(rows)
+        self.late_first = self.timeline.up_to(rows.keys[self.late], rows.event_us[self.late]) if len(self.late) \
+            else self.late
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        return Timeline(self.keys, self.times)
+
+
+class Window:
+    """What moments see through one window. `start`: int64[N], how many rows had happened before it opened;
+    [late_first, late_end): the moments in it at which a late row had happened, but not arrived."""
+
+    def __init__(self, moments: Moments, width: int) -> None:
+        self.moments, self.rows, self.width = moments, moments.rows, width
+        self.opens = earlier(moments.times, width)
+        self.start = self.rows.timeline.up_to(moments.keys, self.opens - 1)
+        late = moments.late
+        self.late_end = moments.timeline.up_to(self.rows.keys[late], np.minimum(
+            known_at(self.rows)[late], later(self.rows.event_us[late], width))) if len(late) else late
+
+    def summed(self, values: np.ndarray) -> np.ndarray:
+        """int64[N]: the sums of int64[rows] over the rows seen."""
+        totals = np.zeros(len(values) + 1, np.int64)
+        np.cumsum(values, out=totals[1:])
+        return totals[self.moments.before] - totals[self.start] - self._not_yet(values[self.moments.late])
+
+    def counted(self) -> np.ndarray:
+        """int64[N]: how many rows are seen."""
+        return self.moments.before - self.start - self._not_yet(None)
+
+    def _not_yet(self, values: np.ndarray | None) -> np.ndarray | int:
+        if not len(self.moments.late):
+            return 0
+        return spread(self.moments.late_first, self.late_end, values, len(self.moments.keys))
+
+    def holds(self, row: np.ndarray) -> np.ndarray:
+        """bool[N, K]: whether rows (int64[N, K], -1 for none) seen at each moment are in the window."""
+        if not len(self.rows.keys):
+            return row >= 0
+        return (row >= 0) & (self.rows.event_us[row] >= self.opens[:, None])
+
+    @cached_property
+    def runs(self) -> "Runs":
+        """The run of moments that see each row, for what has no difference."""
+        rows, timeline = self.rows, self.moments.timeline
+        seen_from = timeline.up_to(rows.keys, known_at(rows))
+        seen_until = timeline.up_to(rows.keys, later(rows.event_us, self.width))
+        shown = np.flatnonzero(seen_until > seen_from)
+        return Runs(shown, seen_from[shown], seen_until[shown], len(self.moments.keys))
 
 
 def known_at(rows: Rows) -> np.ndarray:
     """int64[M]: the instant strictly after which a row is seen: it must have happened, and arrived."""
     return np.maximum(rows.event_us, rows.arrived_us)
+
+
+def late_rows(rows: Rows) -> np.ndarray:
+    """int64: the rows that could not be seen at once."""
+    return np.flatnonzero(known_at(rows) > rows.event_us)
 
 
 class Runs:
@@ -91,58 +130,59 @@ def _valued(runs: Runs, column: pa.Array) -> tuple[Runs, pa.Array]:
     return runs, column.take(pa.array(runs.row))
 
 
-def _count(runs: Runs, rows: Rows, one: Aggregate) -> tuple[pa.Array, object]:
-    if one.column:
-        runs = _valued(runs, rows.column(one.column))[0]
-    return pa.array(spread(runs.first, runs.end, None, runs.count)), 0
+def _count(window: Window, one: Aggregate) -> pa.Array:
+    if not one.column:
+        return pa.array(window.counted())
+    there = window.rows.column(one.column)
+    return pa.array(window.summed(_there(there).astype(np.int64)) if there.null_count else window.counted())
 
 
-def _sum(runs: Runs, rows: Rows, one: Aggregate) -> tuple[pa.Array, object]:
-    runs, values = _valued(runs, rows.column(one.column))
+def _there(column: pa.Array) -> np.ndarray:
+    return pc.is_valid(column).to_numpy(zero_copy_only=False)
+
+
+def _sum(window: Window, one: Aggregate) -> pa.Array:
+    values = window.rows.column(one.column)
     if pa.types.is_floating(values.type):
         numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        return pa.array(float_sum(runs.first, runs.end, numbers, runs.count)), 0.0
-    numbers = _integers(values, one)
+        return pa.array(float_sum(np.where(_there(values), numbers, 0.0) if values.null_count else numbers,
+                                  window.summed))
+    if not (pa.types.is_integer(values.type) or pa.types.is_boolean(values.type)):
+        raise ValueError(f"{one.name}: column {one.column!r} is {values.type}; {one.function} needs numbers")
+    whole = values.cast(pa.int64())
     try:
-        return pa.array(integer_sum(runs.first, runs.end, numbers, runs.count)), 0
+        return pa.array(integer_sum((whole.fill_null(0) if whole.null_count else whole).to_numpy(), window.summed))
     except OverflowError as error:
         raise ValueError(f"{one.name}: {error}") from error
 
 
-def _integers(values: pa.Array, one: Aggregate) -> np.ndarray:
-    if not (pa.types.is_integer(values.type) or pa.types.is_boolean(values.type)):
-        raise ValueError(f"{one.name}: column {one.column!r} is {values.type}; {one.function} needs numbers")
-    return values.cast(pa.int64()).to_numpy(zero_copy_only=False)
-
-
-def _mean(runs: Runs, rows: Rows, one: Aggregate) -> tuple[pa.Array, object]:
+def _mean(window: Window, one: Aggregate) -> pa.Array:
     """The sum as a float divided once by the count."""
-    total, counted = _sum(runs, rows, one)[0], _count(runs, rows, one)[0]
-    counts = counted.to_numpy()
-    return pa.array(total.to_numpy().astype(np.float64) / np.maximum(counts, 1), mask=counts == 0), None
+    total, counts = _sum(window, one).to_numpy(), _count(window, one).to_numpy()
+    return pa.array(total.astype(np.float64) / np.maximum(counts, 1), mask=counts == 0)
 
 
-def _least(runs: Runs, rows: Rows, one: Aggregate) -> tuple[pa.Array, object]:
-    return _extreme(runs, rows, one, lambda codes: codes)
+def _least(window: Window, one: Aggregate) -> pa.Array:
+    return _extreme(window, one, lambda codes: codes)
 
 
-def _greatest(runs: Runs, rows: Rows, one: Aggregate) -> tuple[pa.Array, object]:
-    return _extreme(runs, rows, one, np.invert)  # ~x turns the order of all int64 around
+def _greatest(window: Window, one: Aggregate) -> pa.Array:
+    return _extreme(window, one, np.invert)  # ~x turns the order of all int64 around
 
 
-def _extreme(runs: Runs, rows: Rows, one: Aggregate, turned: Callable) -> tuple[pa.Array, object]:
-    runs, values = _valued(runs, rows.column(one.column))
+def _extreme(window: Window, one: Aggregate, turned: Callable) -> pa.Array:
+    runs, values = _valued(window.runs, window.rows.column(one.column))
     codes, by_code = order_codes(values)
     best = turned(least_over(runs, turned(codes)))
     seen = spread(runs.first, runs.end, None, runs.count) > 0
-    kind = rows.column(one.column).type
+    kind = values.type
     if by_code is not None:
-        return by_code.take(pa.array(np.where(seen, best, 0), mask=~seen)), None
+        return by_code.take(pa.array(np.where(seen, best, 0), mask=~seen))
     if pa.types.is_floating(kind):
         best = (best ^ (best >> 63 & _GREATEST)).view(np.float64)
-        return pa.array(best, mask=~seen).cast(kind), None
+        return pa.array(best, mask=~seen).cast(kind)
     found = pa.array(best, mask=~seen)
-    return (found.cast(pa.int32()) if pa.types.is_date32(kind) or pa.types.is_time32(kind) else found).cast(kind), None
+    return (found.cast(pa.int32()) if pa.types.is_date32(kind) or pa.types.is_time32(kind) else found).cast(kind)
 
 
 def order_codes(values: pa.Array) -> tuple[np.ndarray, pa.Array | None]:
@@ -183,8 +223,8 @@ def least_over(runs: Runs, codes: np.ndarray) -> np.ndarray:
     return best
 
 
-def _distinct(runs: Runs, rows: Rows, one: Aggregate) -> tuple[pa.Array, object]:
-    runs, values = _valued(runs, rows.column(one.column))
+def _distinct(window: Window, one: Aggregate) -> pa.Array:
+    runs, values = _valued(window.runs, window.rows.column(one.column))
     codes = order_codes(values)[0]
     order = np.lexsort((runs.first, codes))
     code, first, end = codes[order], runs.first[order], runs.end[order]
@@ -192,17 +232,17 @@ def _distinct(runs: Runs, rows: Rows, one: Aggregate) -> tuple[pa.Array, object]
     reached = np.maximum.accumulate(end + group * (runs.count + 1)) - group * (runs.count + 1)  # within the value
     apart = np.append(True, (group[1:] != group[:-1]) | (first[1:] > reached[:-1]))[:len(code)]
     start = np.flatnonzero(apart)
-    return pa.array(spread(first[start], np.maximum.reduceat(end, start) if len(start) else end, None, runs.count)), 0
+    return pa.array(spread(first[start], np.maximum.reduceat(end, start) if len(start) else end, None, runs.count))
 
 
-def _last(one: Aggregate, column: pa.Array, last: np.ndarray, inside: np.ndarray) -> tuple[pa.Array, object]:
+def _last(one: Aggregate, column: pa.Array, last: np.ndarray, inside: np.ndarray) -> pa.Array:
     """last: int64[N, K], the rows seen, newest first; inside: bool[N, K], those in the window."""
     if not one.size:
-        return column.take(pa.array(np.maximum(last[:, 0], 0), mask=~inside[:, 0])), None
+        return column.take(pa.array(np.maximum(last[:, 0], 0), mask=~inside[:, 0]))
     rows, kept = last[:, one.size - 1::-1], inside[:, one.size - 1::-1]
     offsets = np.append(0, np.cumsum(kept.sum(axis=1)))
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), column.take(pa.array(rows[kept]))), []
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), column.take(pa.array(rows[kept])))
 
 
-_AGGREGATES: dict[str, Callable[[Runs, Rows, Aggregate], tuple[pa.Array, object]]] = {
+_AGGREGATES: dict[str, Callable[[Window, Aggregate], pa.Array]] = {
     "count": _count, "sum": _sum, "mean": _mean, "min": _least, "max": _greatest, "distinct": _distinct}

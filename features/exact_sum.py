@@ -4,10 +4,13 @@ A float is an integer times a power of two, so a column of floats is a few colum
 places, and sums of digits are exact. What comes out is the exact sum, rounded once, as `math.fsum` does.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 _BASE = 1126  # digit 0 of limb 0 is worth 2^-1126: below the last bit of the least float's 53-bit mantissa
 _LOW = np.int64(0xFFFFFFFF)
+Summed = Callable[[np.ndarray], np.ndarray]  # int64 terms → int64[count]: sums of some of them, exact modulo 2^64
 
 
 def spread(first: np.ndarray, end: np.ndarray, values: np.ndarray | None, count: int) -> np.ndarray:
@@ -21,29 +24,29 @@ def spread(first: np.ndarray, end: np.ndarray, values: np.ndarray | None, count:
     return np.cumsum(change)[:count]
 
 
-def integer_sum(first: np.ndarray, end: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
-    """int64[count]: as `spread`. OverflowError where the true sum is no int64; never a float, never wrapped."""
-    if np.abs(values.astype(np.float64)).sum() >= 2**62:
-        high, low = spread(first, end, values >> 32, count), spread(first, end, values & _LOW, count)
+def integer_sum(values: np.ndarray, summed: Summed) -> np.ndarray:
+    """int64[count]: the sums of int64 values. OverflowError where the true sum is no int64; never a float, never
+    wrapped."""
+    if len(values) and max(abs(int(values.min())), abs(int(values.max()))) * len(values) >= 2**62:
+        high, low = summed(values >> 32), summed(values & _LOW)
         top = high + (low >> 32)
         if ((top < -2**31) | (top >= 2**31)).any():
             raise OverflowError("a sum is larger than a 64-bit integer; cast the column to float64")
-    return spread(first, end, values, count)
+    return summed(values)
 
 
-def float_sum(first: np.ndarray, end: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
-    """float64[count]: as `spread`, exact and rounded once. NaN among the terms gives NaN, infinities as in IEEE 754."""
+def float_sum(values: np.ndarray, summed: Summed) -> np.ndarray:
+    """float64[count]: the sums, exact and rounded once. NaN among the terms gives NaN, infinities as in IEEE 754."""
     finite = np.isfinite(values)
-    found = _rounded(_limb_sums(first[finite], end[finite], values[finite], count), count)
+    found = _rounded(_limb_sums(np.where(finite, values, 0.0), summed))
     if not finite.all():
-        special = [spread(first[where], end[where], None, count)
-                   for where in (np.isnan(values), values == np.inf, values == -np.inf)]
+        special = [summed(where.astype(np.int64)) for where in (np.isnan(values), values == np.inf, values == -np.inf)]
         found = np.where(special[1] > 0, np.inf, np.where(special[2] > 0, -np.inf, found))
         found[(special[0] > 0) | (special[1] > 0) & (special[2] > 0)] = np.nan
     return found
 
 
-def _limb_sums(first: np.ndarray, end: np.ndarray, values: np.ndarray, count: int) -> dict[int, np.ndarray]:
+def _limb_sums(values: np.ndarray, summed: Summed) -> dict[int, np.ndarray]:
     """Limb number → int64[count]. Limb n counts units of 2^(32 n - _BASE)."""
     mantissa, exponent = np.frexp(values)
     whole = np.abs(np.ldexp(mantissa, 53)).astype(np.uint64)
@@ -54,16 +57,15 @@ def _limb_sums(first: np.ndarray, end: np.ndarray, values: np.ndarray, count: in
               whole >> np.uint64(32) >> (np.uint64(32) - shift))
     sign = np.where(values < 0, -1, 1)
     sums: dict[int, np.ndarray] = {}
-    for number in sorted({int(n) + up for n in np.unique(limb[whole > 0]) for up in range(3)}):
+    for number in sorted({0, *(int(n) + up for n in np.unique(limb[whole > 0]) for up in range(3))}):
         terms = sum(np.where(limb + up == number, digit.view(np.int64), 0) for up, digit in enumerate(digits)) * sign
-        sums[number] = spread(first, end, terms, count)
+        sums[number] = summed(terms)
     return sums
 
 
-def _rounded(sums: dict[int, np.ndarray], count: int) -> np.ndarray:
+def _rounded(sums: dict[int, np.ndarray]) -> np.ndarray:
     """float64[count]: the nearest float to each number, ties to even."""
-    if not sums:
-        return np.zeros(count)
+    count = len(next(iter(sums.values())))
     lowest = min(sums) - 2  # two empty limbs below, so that the highest always has two more
     digits = np.stack([sums.get(n, np.zeros(count, np.int64)) for n in range(lowest, max(sums) + 3)])
     negative = _carried(digits)[-1] < 0

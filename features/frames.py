@@ -6,7 +6,7 @@ done before a JVM has started.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -59,6 +59,22 @@ def per_bucket(context: SparkContext | None, work: Work, parts: int) -> list[dic
     if context is None:
         return [result for part in range(parts) for result in work(part, buckets_of_part(part, parts))]
     return _collected(_per_part(context, lambda part: work(part, buckets_of_part(part, parts)), parts))
+
+
+def balanced(context: SparkContext | None, task: Callable[[int], dict], sizes: Sequence[int]) -> list[dict]:
+    """Run `task(n)` for every n below len(sizes); the results in order. sizes: how much work each is, roughly: the
+    largest begin first, and a few together make one Spark task, since each of those has its price."""
+    if context is None:
+        return [task(n) for n in range(len(sizes))]
+    hands = [[] for _ in range(min(len(sizes), 4 * context.defaultParallelism))]
+    load = [0] * len(hands)
+    for n in sorted(range(len(sizes)), key=lambda n: (-sizes[n], n)):
+        least = load.index(min(load))
+        hands[least].append(n)
+        load[least] += sizes[n]
+    hands = [hands[n] for n in sorted(range(len(hands)), key=lambda n: -load[n])]
+    found = _collected(_per_part(context, lambda part: [(n, task(n)) for n in hands[part]], len(hands)))
+    return [result for _, result in sorted(found, key=lambda pair: pair[0])]
 
 
 def collect_rows(context: SparkContext | None, produce: Produce, schema: pa.Schema, parts: int) -> pa.Table:

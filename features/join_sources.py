@@ -1,8 +1,13 @@
-"""What the join reads: Parquet files of a person's own, or tables of the lake, in pieces for one task each."""
+"""What the join reads: Parquet files of a person's own, or tables of the lake, in runs of pieces for one task each.
 
+A table may lie by key already (`Layout`): the lake's events by user, and whatever `python -m jobs.lay_out` laid out.
+Then a part of the join reads its own buckets, and nothing is moved.
+"""
+
+import json
 import posixpath
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -16,7 +21,8 @@ from lake.hashing import BUCKETS, id_of_string
 from lake.snapshot import Manifest
 from lake.tables import table
 
-ROWS_PER_PIECE = 1_000_000
+ROWS_PER_RUN = 1_000_000
+LAYOUT = "layout.json"
 _KINDS = {"user_id": "user", "video_id": "video", "creator_id": "creator", "event_id": "event"}
 
 
@@ -34,16 +40,51 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A table in pieces, at least one."""
+class Run:
+    """Pieces that follow each other, for one task."""
 
-    name: str
-    schema: pa.Schema
     pieces: tuple[Piece, ...]
+
+    @property
+    def first(self) -> int:
+        return self.pieces[0].first
 
     @property
     def rows(self) -> int:
         return sum(piece.rows for piece in self.pieces)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table by key: rows lie in the 64 buckets of `part_of` their key (of an int64: its `bucket_of`), those of a
+    bucket by key and event time. `buckets`: bucket → its pieces; or `manifests`: the snapshots that hold them all."""
+
+    buckets: dict[int, tuple[Piece, ...]] = field(default_factory=dict)
+    manifests: tuple[Manifest, ...] = ()
+
+    def rows(self, buckets: Sequence[int]) -> int:
+        """How many rows lie in some buckets; of snapshots their share."""
+        return sum(piece.rows for bucket in buckets for piece in self.buckets.get(bucket, ())) \
+            + sum(manifest.rows for manifest in self.manifests) * len(buckets) // BUCKETS
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table in runs of pieces, at least one. `layouts`: by the key columns that rows lie by."""
+
+    name: str
+    schema: pa.Schema
+    runs: tuple[Run, ...]
+    layouts: dict[tuple[str, ...], Layout] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return sum(run.rows for run in self.runs)
+
+
+def nothing(name: str, schema: pa.Schema) -> Source:
+    """A table without rows."""
+    return Source(name, schema, (Run((Piece(0, 0),)),))
 
 
 def absolute(path: str) -> str:
@@ -51,11 +92,19 @@ def absolute(path: str) -> str:
     return path.rstrip("/") if "://" in path else str(Path(path).absolute())
 
 
-def of_path(path: str, rows_per_piece: int = ROWS_PER_PIECE) -> Source:
-    """A Parquet file, or a folder of them in the order of their names. ValueError when there is none, one is
-    damaged, or their columns differ."""
+def of_path(path: str, rows_per_run: int = ROWS_PER_RUN) -> Source:
+    """A Parquet file, a folder of them in the order of their names, or a folder of `jobs.lay_out`. ValueError when
+    there is none, one is damaged, or their columns differ."""
+    wanted = absolute(path)
+    if storage.exists(f"{wanted}/{LAYOUT}"):
+        return _laid_out(path, wanted, rows_per_run)
+    files = _files(wanted)
+    pieces, schema = _pieces(files, rows_per_run)
+    return Source(path, schema, _runs(pieces, rows_per_run))
+
+
+def _pieces(files: list[str], rows_per_run: int) -> tuple[list[Piece], pa.Schema]:
     pieces, schema, first = [], None, 0
-    files = _files(absolute(path))
     for file in files:
         store, inner = storage.filesystem(file)
         try:
@@ -67,11 +116,31 @@ def of_path(path: str, rows_per_piece: int = ROWS_PER_PIECE) -> Source:
             raise ValueError(f"{file} has other columns or types than {files[0]}; export them alike")
         schema = found
         sizes = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
-        for groups in _together(sizes, rows_per_piece):
+        for groups in _together(sizes, rows_per_run):
             rows = sum(sizes[n] for n in groups)
             pieces.append(Piece(first, rows, file, tuple(groups)))
             first += rows
-    return Source(path, schema, tuple([piece for piece in pieces if piece.rows] or pieces[:1]))
+    return pieces, schema
+
+
+def _runs(pieces: list[Piece], most: int) -> tuple[Run, ...]:
+    pieces = [piece for piece in pieces if piece.rows] or pieces[:1]
+    return tuple(Run(tuple(pieces[n] for n in numbers)) for numbers in _together([p.rows for p in pieces], most))
+
+
+def _laid_out(name: str, path: str, rows_per_run: int) -> Source:
+    told = json.loads(storage.read_bytes(f"{path}/{LAYOUT}"))
+    layouts, runs, schema = {}, (), None
+    for by in told["layouts"]:
+        pieces, schema = _pieces([f"{path}/{file['path']}" for file in by["files"]], 1)
+        pieces = [piece for piece in pieces if piece.rows]
+        if [piece.rows for piece in pieces] != [rows for file in by["files"] for rows in file["rows"]]:
+            raise ValueError(f"{path}: its files differ from what its {LAYOUT} says; lay the table out again")
+        buckets: dict[int, tuple[Piece, ...]] = {}
+        for bucket, piece in zip([n for file in by["files"] for n in file["buckets"]], pieces, strict=True):
+            buckets[bucket] = (*buckets.get(bucket, ()), piece)
+        layouts[tuple(by["key"])], runs = Layout(buckets), runs or _runs(pieces or [Piece(0, 0)], rows_per_run)
+    return Source(name, schema, runs, layouts)
 
 
 def _files(path: str) -> list[str]:
@@ -106,24 +175,43 @@ def of_lake(name: str, as_of: date) -> Source:
         else [lineage.landed(entry) for entry in lineage.landings(name, as_of)]
     pieces = []
     for manifest in manifests:
-        count = min(-(-manifest.rows // ROWS_PER_PIECE), BUCKETS)
+        count = min(-(-manifest.rows // ROWS_PER_RUN), BUCKETS)
         pieces += [Piece(0, manifest.rows // count, manifest=manifest, buckets=tuple(range(n, BUCKETS, count)))
                    for n in range(count)]
-    return Source(name, table(name).schema, tuple(pieces) or (Piece(0, 0),))
+    return Source(name, table(name).schema, _runs(pieces or [Piece(0, 0)], ROWS_PER_RUN),
+                  {(table(name).bucket_by,): Layout(manifests=tuple(manifests))})
 
 
-def read(source: Source, piece: Piece, columns: Sequence[str]) -> pa.Table:
-    """The piece's rows in their order, page checksums verified where the file has them."""
-    schema = pa.schema([source.schema.field(name) for name in columns])
-    if piece.manifest is not None:
-        return snapshot.read(piece.manifest, list(columns), piece.buckets)
-    if not piece.row_groups:
-        return schema.empty_table()
-    store, inner = storage.filesystem(piece.path)
+def read(source: Source, run: Run, columns: Sequence[str]) -> pa.Table:
+    """The run's rows in their order, page checksums verified where the files have them."""
+    return _read(source, run.pieces, columns)
+
+
+def read_buckets(source: Source, layout: Layout, columns: Sequence[str], buckets: Sequence[int]) -> pa.Table:
+    """The rows of some buckets of a layout, bucket by bucket or snapshot by snapshot."""
+    if layout.manifests:
+        return pa.concat_tables([snapshot.read(manifest, list(columns), buckets) for manifest in layout.manifests])
+    return _read(source, [piece for bucket in buckets for piece in layout.buckets.get(bucket, ())], columns)
+
+
+def _read(source: Source, pieces: Sequence[Piece], columns: Sequence[str]) -> pa.Table:
+    empty = pa.schema([source.schema.field(name) for name in columns]).empty_table()
+    together: dict[str, list[Piece]] = {}
+    for piece in pieces:
+        together.setdefault(piece.path, []).append(piece)
+    return pa.concat_tables([empty, *(_read_file(path, held, columns, empty) for path, held in together.items())])
+
+
+def _read_file(path: str, pieces: list[Piece], columns: Sequence[str], empty: pa.Table) -> pa.Table:
+    if not path:
+        found = [snapshot.read(p.manifest, list(columns), p.buckets) for p in pieces if p.manifest is not None]
+        return pa.concat_tables(found) if found else empty
+    store, inner = storage.filesystem(path)
     with pq.ParquetFile(inner, filesystem=store, page_checksum_verification=True) as stored:
-        rows = stored.read_row_groups(list(piece.row_groups), columns=list(columns)).select(list(columns))
-    if rows.num_rows != piece.rows:
-        raise RuntimeError(f"{piece.path} changed while it was read; run the command again")
+        groups = [group for piece in pieces for group in piece.row_groups]
+        rows = stored.read_row_groups(groups, columns=list(columns), use_threads=False).select(list(columns))
+    if rows.num_rows != sum(piece.rows for piece in pieces):
+        raise RuntimeError(f"{path} changed while it was read; run the command again")
     return rows.replace_schema_metadata(None)
 
 

@@ -1,41 +1,66 @@
 """The join of any spine in three passes, each a list of tasks that share nothing but files.
 
-    scatter    a piece of the spine or of a view's table  →  its rows, apart by the part that their key belongs to
-    compute    one view, one part                         →  the view's columns, apart by the spine's pieces
-    assemble   one piece of the spine, all views          →  one Parquet file with every row once, in the spine's order
+    scatter    a run of the spine or of a table  →  its rows, apart by the part that their key belongs to
+    compute    views of one key, one part        →  the views' columns, apart by the spine's runs
+    assemble   one run of the spine, all views   →  one Parquet file with every row once, in the spine's order
 
-A key's rows meet in one part, and what a row gets depends on its key's rows alone, so parts and pieces change no value.
+A key's rows meet in one part, and what a row gets depends on its key's rows alone, so parts and runs change no value. A
+table that lies by the key already is not scattered: a part reads its own buckets.
 """
 
-import posixpath
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from features import join_sources
-from features.any_join import (AnyView, features_of, features_of_snapshot, instants, kept, require, spine_columns,
-                               with_columns)
+from features import join_files, join_sources
+from features.any_join import (AnyView, columns_read, features_of, features_of_snapshot, instants, kept, require,
+                               spine_columns, with_columns)
 from features.join import live_days
-from features.join_sources import Piece, Source
+from features.join_sources import Layout, Run, Source
 from features.key_codes import canonical, part_of
 from features.own_views import LAKE_TABLES, OwnView
 from features.views import FeatureView
-from lake import dates, snapshot, storage
+from lake import dates, snapshot
+from lake.hashing import BUCKETS
 from lake.snapshot import Manifest
-from lake.tables import table
 
 _ROW = "_spine_row"
-Spread = Callable[[Callable[[int], dict], int], list[dict]]
+Task = Callable[[int], dict]
+Spread = Callable[[Task, Sequence[int]], list[dict]]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Views that ask for the same rows. `number` names its files; `layout`: how the table lies by this key, if it does;
+    `parts`: tasks, each with its `stretches` of keys, which are a layout's buckets, or one for all."""
+
+    number: int
+    views: tuple[OwnView, ...]
+    table: Source
+    layout: Layout | None
+    parts: int
+
+    @property
+    def first(self) -> OwnView:
+        return self.views[0]
+
+    @property
+    def stretches(self) -> int:
+        return BUCKETS if self.layout else self.parts
+
+    def of_part(self, part: int) -> list[int]:
+        """The stretches of a part."""
+        return list(range(part, self.stretches, self.parts))
 
 
 @dataclass(frozen=True)
 class Work:
     """A join to do. `tables`: by `OwnView.table`; `snapshots`: live date → its snapshot, None before the first landing;
-    `ids`: kinds of ids in the log; `folder`: where files of this attempt go; `parts`: how many per view."""
+    `ids`: kinds of ids in the log; `folder`: where files of this attempt go; `parts`: how many per key."""
 
     spine: Source
     time: str
@@ -45,18 +70,29 @@ class Work:
     ids: dict[str, str]
     folder: str
     parts: int
-    own: tuple[OwnView, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "own", tuple(view for view in self.views if isinstance(view, OwnView)))
+    @cached_property
+    def lookups(self) -> list[Lookup]:
+        groups: dict[tuple, list[OwnView]] = {}
+        for view in self.views:
+            if isinstance(view, OwnView):
+                groups.setdefault(view.rows_asked, []).append(view)
+        return [self._lookup(number, tuple(views)) for number, views in enumerate(groups.values())]
+
+    def _lookup(self, number: int, views: tuple[OwnView, ...]) -> Lookup:
+        table = self.tables[views[0].table]
+        layout = table.layouts.get(tuple(theirs for _, theirs in views[0].key))
+        return Lookup(number, views, table, layout, min(self.parts, BUCKETS) if layout else self.parts)
 
 
 def instants_asked(spine: Source, time: str, views: Sequence[AnyView]) -> tuple[int | None, list[date]]:
-    """The spine's last instant (None without rows), and the as_of dates that were live for it in its nightly views."""
+    """The spine's last instant (None without rows), and the as_of dates that were live for it in its nightly views.
+    Nothing is read where no view asks the lake."""
     lags = {view.publish_lag_us for view in views if isinstance(view, FeatureView)}
     last, days = None, set()
-    for piece in spine.pieces:
-        times = instants(join_sources.read(spine, piece, [time])[time], time)
+    asked = lags or any(view.table in LAKE_TABLES for view in views if isinstance(view, OwnView))
+    for run in spine.runs if asked else ():
+        times = instants(join_sources.read(spine, run, [time])[time], time)
         if len(times):
             last = max(int(times.max()), last) if last is not None else int(times.max())
             days |= {int(day) for lag in lags for day in np.unique(live_days(times, lag))}
@@ -66,18 +102,21 @@ def instants_asked(spine: Source, time: str, views: Sequence[AnyView]) -> tuple[
 def run(work: Work, spread: Spread) -> int:
     """Do the three passes; the joined files lie in `<folder>/joined`, and the number of their rows is returned.
 
-    spread: runs a function of a task number for all numbers below a count, anywhere, and gives the results in order.
+    spread: runs a function of a task number for every number below len(sizes), anywhere, and gives the results in
+    order; sizes: how much work each is, roughly.
     """
-    tasks = [(view, source, piece, side) for view in work.own
-             for side, source in (("spine", work.spine), ("rows", work.tables[view.table]))
-             for piece in range(len(source.pieces))]
-    _all(spread, lambda n: _scatter(work, *tasks[n]), len(tasks))
-    computed = [(view, part) for view in work.own for part in range(work.parts)]
-    _all(spread, lambda n: _compute(work, *computed[n]), len(computed))
-    return sum(found["rows"] for found in _all(spread, lambda n: _assemble(work, n), len(work.spine.pieces)))
+    scattered = [(work.spine, n) for n in range(len(work.spine.runs))] if work.lookups else []
+    scattered += [(table, n) for table in work.tables.values() for n in range(len(table.runs))
+                  if any(one.table is table and not one.layout for one in work.lookups)]
+    told_all(spread, lambda n: _scatter(work, *scattered[n]), [source.runs[n].rows for source, n in scattered])
+    computed = [(one, part) for one in work.lookups for part in range(one.parts)]
+    told_all(spread, lambda n: _compute(work, *computed[n]),
+         [one.layout.rows(one.of_part(part)) if one.layout else one.table.rows // one.parts for one, part in computed])
+    runs = work.spine.runs
+    return sum(found["rows"] for found in told_all(spread, lambda n: _assemble(work, n), [one.rows for one in runs]))
 
 
-def _all(spread: Spread, task: Callable[[int], dict], count: int) -> list[dict]:
+def told_all(spread: Spread, task: Task, sizes: Sequence[int]) -> list[dict]:
     """The tasks' results. ValueError for what a task refused, wherever it ran."""
     def told(number: int) -> dict:
         try:
@@ -85,98 +124,99 @@ def _all(spread: Spread, task: Callable[[int], dict], count: int) -> list[dict]:
         except ValueError as error:
             return {"refused": str(error)}
 
-    found = spread(told, count) if count else []
+    found = spread(told, sizes) if sizes else []
     for refused in (one["refused"] for one in found if "refused" in one):
         raise ValueError(refused)
     return found
 
 
-def _scatter(work: Work, view: OwnView, source: Source, number: int, side: str) -> dict:
-    piece = source.pieces[number]
-    if side == "spine":
-        keys = spine_columns(view)
-        rows = join_sources.read(source, piece, list(dict.fromkeys([*keys, work.time])))
-        if view.table in LAKE_TABLES:
-            rows = join_sources.with_lake_ids(rows, view.key, work.ids)
-        rows = rows.append_column(_ROW, pa.array(np.arange(piece.first, piece.first + piece.rows)))
+def _scatter(work: Work, source: Source, number: int) -> dict:
+    """A run of a source is read once for all the keys that it is looked up by."""
+    if source is work.spine:
+        rows = join_sources.read(source, source.runs[number], list(dict.fromkeys(
+            [*(name for one in work.lookups for name in spine_columns(one.first)), work.time])))
+        for one in work.lookups:
+            _scatter_spine(work, one, rows, number)
+        return {}
+    asked = [one for one in work.lookups if one.table is source and not one.layout]
+    rows = join_sources.read(source, source.runs[number], columns_read([view for one in asked for view in one.views]))
+    for one in asked:
+        found = rows_of_keys(kept(rows.select(columns_read(one.views)), one.first), one.first.key)
+        keys = [canonical(found[theirs], theirs) for _, theirs in one.first.key]
+        join_files.write_apart(_path(work, one, "rows", number), found, part_of(keys, one.stretches), one.stretches)
+    return {}
+
+
+def _scatter_spine(work: Work, one: Lookup, rows: pa.Table, number: int) -> None:
+    rows = rows.select(list(dict.fromkeys([*spine_columns(one.first), work.time])))
+    if one.first.table in LAKE_TABLES:
+        rows = join_sources.with_lake_ids(rows, one.first.key, work.ids)
+    first = work.spine.runs[number].first
+    stretch = part_of([canonical(rows[name], name) for name in spine_columns(one.first)], one.stretches)
+    rows = rows.append_column(_ROW, pa.array(np.arange(first, first + rows.num_rows)))
+    join_files.write_apart(_path(work, one, "spine", number), rows, stretch, one.stretches)
+
+
+def rows_of_keys(rows: pa.Table, key: Sequence[tuple[str, str]]) -> pa.Table:
+    """The rows whose key columns all have a value."""
+    for _, theirs in key:
+        rows = rows.filter(rows[theirs].is_valid()) if rows[theirs].null_count else rows
+    return rows
+
+
+def _compute(work: Work, one: Lookup, part: int) -> dict:
+    found = pa.concat_tables([_stretch(work, one, stretch) for stretch in one.of_part(part)])
+    borders = np.array([run.first for run in work.spine.runs])
+    join_files.write_apart(_path(work, one, "found", part), found,
+                           np.searchsorted(borders[1:], found[_ROW].to_numpy(), side="right"), len(borders))
+    return {}
+
+
+def _stretch(work: Work, one: Lookup, stretch: int) -> pa.Table:
+    """The views' columns and _ROW for the rows of the spine whose keys are in a stretch."""
+    spine = join_files.gather([_path(work, one, "spine", n) for n in range(len(work.spine.runs))], stretch)
+    if one.layout:
+        rows = join_sources.read_buckets(one.table, one.layout, columns_read(one.views), [stretch])
     else:
-        keys = [theirs for _, theirs in view.key]
-        rows = kept(join_sources.read(source, piece, view.columns_read), view)
-        rows = rows.filter(pa.array(np.logical_and.reduce([rows[key].is_valid().to_numpy() for key in keys])))
-    parts = part_of([canonical(rows[key], key) for key in keys], work.parts)
-    _write_apart(_path(work, view, side, number), rows, parts, work.parts)
-    return {}
-
-
-def _compute(work: Work, view: OwnView, part: int) -> dict:
-    spine = _gather(work, view, "spine", len(work.spine.pieces), part)
-    rows = _gather(work, view, "rows", len(work.tables[view.table].pieces), part)
-    found = features_of(spine, view, rows, work.time).append_column(_ROW, spine[_ROW])
-    borders = np.array([piece.first for piece in work.spine.pieces])
-    piece = np.searchsorted(borders, spine[_ROW].to_numpy(), side="right") - 1
-    _write_apart(_path(work, view, "found", part), found, piece, len(borders))
-    return {}
+        rows = join_files.gather([_path(work, one, "rows", n) for n in range(len(one.table.runs))], stretch)
+    found, order = features_of(spine, one.views, rows, work.time)
+    return found.append_column(_ROW, pa.array(spine[_ROW].to_numpy()[order]))
 
 
 def _assemble(work: Work, number: int) -> dict:
-    piece = work.spine.pieces[number]
-    rows = asked = join_sources.read(work.spine, piece, work.spine.schema.names)
+    run = work.spine.runs[number]
+    rows = asked = join_sources.read(work.spine, run, work.spine.schema.names)
+    found: dict[str, pa.Table] = {}
+    for one in work.lookups:
+        columns = _in_order(join_files.gather([_path(work, one, "found", n) for n in range(one.parts)], number), run)
+        found |= {view.name: columns.select(list(view.gives)) for view in one.views}
     for view in work.views:
-        if isinstance(view, OwnView):
-            found = _in_order(_gather(work, view, "found", work.parts, number), piece)
-        else:
+        if isinstance(view, FeatureView):
             lake = join_sources.with_lake_ids(asked, [(name, name) for name in spine_columns(view)], work.ids)
-            found = features_of_snapshot(lake, view, _readers(work), work.time)
-        rows = with_columns(rows, found)
-    path = f"{work.folder}/joined/part-{number:05d}.parquet"
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd", write_page_checksum=True)
-    storage.write_bytes(path, sink.getvalue().to_pybytes())
+            found[view.name] = features_of_snapshot(lake, view, _readers(work), work.time)
+        rows = with_columns(rows, found[view.name])
+    join_files.write_parquet(f"{work.folder}/joined/part-{number:05d}.parquet", rows.schema, [rows])
     return {"rows": rows.num_rows}
 
 
-def _in_order(found: pa.Table, piece: Piece) -> pa.Table:
-    """A view's columns in the order of the spine. RuntimeError unless every row is there once."""
-    order = np.argsort(found[_ROW].to_numpy(), kind="stable")
-    if not np.array_equal(found[_ROW].to_numpy()[order], np.arange(piece.first, piece.first + piece.rows)):
-        raise RuntimeError(f"spine rows from {piece.first}: {piece.rows} went in, {found.num_rows} came out")
-    return found.drop_columns(_ROW).take(pa.array(order))
+def _in_order(found: pa.Table, run: Run) -> pa.Table:
+    """A lookup's columns in the order of the spine. RuntimeError unless every row is there once."""
+    place = found[_ROW].to_numpy() - run.first
+    back = np.full(run.rows, -1)
+    back[place] = np.arange(len(place))
+    if len(place) != run.rows or (back < 0).any():
+        raise RuntimeError(f"spine rows from {run.first}: {run.rows} went in, {found.num_rows} came out")
+    return found.drop_columns(_ROW).combine_chunks().take(pa.array(back))
 
 
 def _readers(work: Work) -> dict[date, Callable[[], pa.Table]]:
-    empty = table("feature_snapshots").schema.empty_table()
+    empty = snapshot.table("feature_snapshots").schema.empty_table()
     return {day: (lambda m=manifest: snapshot.read(m) if m is not None else empty)
             for day, manifest in work.snapshots.items()}
 
 
-def _path(work: Work, view: OwnView, side: str, number: int) -> str:
-    return f"{work.folder}/scattered/{view.name}/{side}-{number:05d}.arrow"
-
-
-def _write_apart(path: str, rows: pa.Table, number: np.ndarray, count: int) -> None:
-    """One Arrow file with one record batch for each of the numbers 0 … count - 1 (int64[rows])."""
-    order = np.argsort(number, kind="stable")
-    borders = np.searchsorted(number[order], np.arange(count + 1))
-    rows = rows.take(pa.array(order)).combine_chunks()
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, rows.schema) as writer:
-        for start, end in zip(borders[:-1], borders[1:], strict=True):
-            batches = rows.slice(start, end - start).combine_chunks().to_batches()
-            writer.write_batch(batches[0] if batches else pa.RecordBatch.from_pylist([], rows.schema))
-    storage.make_folder(posixpath.dirname(path))
-    store, inner = storage.filesystem(path)
-    with store.open_output_stream(inner, compression=None) as file:  # lives as long as the run: no need to sync it
-        file.write(sink.getvalue())
-
-
-def _gather(work: Work, view: OwnView, side: str, files: int, number: int) -> pa.Table:
-    """The batches of one number from all files of a side."""
-    batches = []
-    for n in range(files):
-        store, inner = storage.filesystem(_path(work, view, side, n))
-        with store.open_input_file(inner) as file:
-            batches.append(pa.ipc.open_file(file).get_batch(number))
-    return pa.Table.from_batches(batches)
+def _path(work: Work, one: Lookup, side: str, number: int) -> str:
+    return f"{work.folder}/scattered/{one.number}/{side}-{number:05d}.arrow"
 
 
 def check(work: Work) -> None:
@@ -187,7 +227,7 @@ def check(work: Work) -> None:
         require(work.spine.schema, spine_columns(view), "the spine")
         if isinstance(view, OwnView):
             asked = join_sources.with_lake_ids(none, view.key, work.ids) if view.table in LAKE_TABLES else none
-            found = features_of(asked, view, work.tables[view.table].schema.empty_table(), work.time)
+            found, _ = features_of(asked, [view], work.tables[view.table].schema.empty_table(), work.time)
         else:
             asked = join_sources.with_lake_ids(none, [(name, name) for name in spine_columns(view)], work.ids)
             found = features_of_snapshot(asked, view, {}, work.time)

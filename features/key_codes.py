@@ -23,13 +23,19 @@ def canonical(column: pa.ChunkedArray | pa.Array, name: str) -> pa.Array:
 
 
 def key_codes(spine: Sequence[pa.Array], rows: Sequence[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
-    """int64[N] and int64[M]: equal numbers for equal keys, -1 where any column is null (null equals nothing) and, in
-    `rows`, for keys that the spine does not have. Both: one canonical array per key column."""
-    code, row_code = np.zeros(len(spine[0]), np.int64), np.zeros(len(rows[0]), np.int64)
+    """int64[N] and int64[M]: equal numbers for equal keys, in the order of the keys, -1 where any column is null (null
+    equals nothing) and for keys that the other side does not have, as far as that spares work. Both: one canonical array
+    per key column."""
     for n, (ours, theirs) in enumerate(zip(spine, rows, strict=True)):
         if ours.type != theirs.type:
             raise ValueError(f"key column {n + 1} is {ours.type} in the spine, but {theirs.type} in the table")
+    if len(rows) == 1 and (starts := _starts(rows[0])) is not None:
+        found = pc.index_in(spine[0], value_set=rows[0].take(pa.array(starts)))
+        return _numbered(found), np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(rows[0]))))
+    code, row_code = np.zeros(len(spine[0]), np.int64), np.zeros(len(rows[0]), np.int64)
+    for n, (ours, theirs) in enumerate(zip(spine, rows, strict=True)):
         values = ours.drop_null().unique()
+        values = values.take(pc.sort_indices(values))
         code = _combined(code, pc.index_in(ours, value_set=values), len(values))
         row_code = _combined(row_code, pc.index_in(theirs, value_set=values), len(values))
         if n:
@@ -38,8 +44,23 @@ def key_codes(spine: Sequence[pa.Array], rows: Sequence[pa.Array]) -> tuple[np.n
     return code, row_code
 
 
+def _starts(keys: pa.Array) -> np.ndarray | None:
+    """Where each key begins, of integers that ascend; None of others."""
+    if not pa.types.is_int64(keys.type) or keys.null_count or not len(keys):
+        return None
+    numbers = keys.to_numpy()
+    larger = numbers[1:] > numbers[:-1]
+    starts = np.flatnonzero(np.append(True, larger))
+    falls = len(numbers) - len(starts) - np.count_nonzero(numbers[1:] == numbers[:-1])
+    return None if falls else starts
+
+
+def _numbered(found: pa.Array) -> np.ndarray:
+    return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
 def _combined(code: np.ndarray, found: pa.Array, count: int) -> np.ndarray:
-    index = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    index = _numbered(found)
     return np.where((code < 0) | (index < 0), -1, code * max(count, 1) + index)
 
 

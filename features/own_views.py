@@ -96,6 +96,16 @@ class OwnView:
         raise NotImplementedError
 
     @property
+    def gives(self) -> tuple[str, ...]:
+        """The names of its columns."""
+        raise NotImplementedError
+
+    @property
+    def rows_asked(self) -> tuple:
+        """What decides which rows a moment sees and in which order; views that are equal in it share that work."""
+        return self.table, self.key, self.event_time, self.arrived_at, self.tiebreak, self.where
+
+    @property
     def columns_read(self) -> list[str]:
         """Every table column that the join reads, once each."""
         return list(dict.fromkeys([*(theirs for _, theirs in self.key), self.event_time, self.arrived_at,
@@ -119,6 +129,10 @@ class VersionView(OwnView):
     def needed(self) -> tuple[str, ...]:
         return self.columns
 
+    @property
+    def gives(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}_{column}" for column in self.columns)
+
 
 @dataclass(frozen=True)
 class EventView(OwnView):
@@ -137,6 +151,10 @@ class EventView(OwnView):
     @property
     def needed(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(one.column for one in self.aggregates if one.column))
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}_{one.name}_{window}" for window in self.windows for one in self.aggregates)
 
 
 def read_views(content: bytes) -> dict[str, OwnView]:

@@ -4,6 +4,8 @@
 position, the last row that had arrived by then. Instants are int64 microseconds; keys are codes >= 0.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 LAST_INSTANT = np.iinfo(np.int64).max
@@ -11,7 +13,7 @@ LAST_INSTANT = np.iinfo(np.int64).max
 
 class Timeline:
     """Moments in (key, time) order: `order` (int64[N]) puts the given ones there, equal ones in any order; `moments`
-    (int64[N]) are one ascending number each. keys, times: int64[N]."""
+    (int64[N]) are one ascending number each; `as_given` tells that they came in that order. keys, times: int64[N]."""
 
     def __init__(self, keys: np.ndarray, times: np.ndarray) -> None:
         self.first = int(times.min()) if len(times) else 0
@@ -21,17 +23,29 @@ class Timeline:
         self.ranked = np.unique(times) if widest >= 2**62 or self.first <= -2**62 else None
         self.span = len(self.ranked) + 1 if self.ranked is not None else self.last - self.first + 2
         places = self._places(keys, times)
-        self.order = np.argsort(places)
-        self.moments = places[self.order]
+        self.as_given = bool((places[1:] >= places[:-1]).all())
+        self.order = np.arange(len(places)) if self.as_given else _order(keys, times, places)
+        self.moments = places if self.as_given else places[self.order]
 
     def _places(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
         if self.ranked is not None:
             return keys * self.span + np.searchsorted(self.ranked, times, side="right")
-        return keys * self.span + (np.clip(times, self.first - 1, self.last) - (self.first - 1))
+        places = np.maximum(times, self.first - 1)
+        np.minimum(places, self.last, out=places)
+        places -= self.first - 1
+        places += keys * self.span
+        return places
 
     def up_to(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
         """int64[M]: how many moments, over all keys in order, lie at or before (key, time)."""
         return np.searchsorted(self.moments, self._places(keys, times), side="right")
+
+
+def _order(keys: np.ndarray, times: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """int64[N]: by place. Of times that ascend already only the keys need sorting; 16 bits numpy sorts by radix."""
+    if int(keys.max()) < 2**16 and (times[1:] >= times[:-1]).all():
+        return np.argsort(keys.astype(np.uint16), kind="stable")
+    return np.argsort(places)
 
 
 def later(times: np.ndarray, by_us: int) -> np.ndarray:
@@ -54,17 +68,18 @@ def tree(arrived: np.ndarray) -> list[np.ndarray]:
     return levels
 
 
-def newest(levels: list[np.ndarray], before: np.ndarray, times: np.ndarray) -> np.ndarray:
+def newest(arrived: np.ndarray, levels: Callable[[], list[np.ndarray]], before: np.ndarray,
+           times: np.ndarray) -> np.ndarray:
     """int64[N]: the last row in [0, before) that arrived strictly before the time, -1 where there is none.
 
-    levels: `tree` of the rows' arrivals. Cost: constant where the last row is it, else the logarithm of the distance.
+    levels: gives the `tree` of arrived. Cost: constant where the last row is it, else the logarithm of the distance.
     """
-    if not len(levels[0]):
+    if not len(arrived):
         return np.full(len(before), -1, np.int64)
     found = before - 1
-    missed = np.flatnonzero((before > 0) & ~(levels[0][np.maximum(found, 0)] < times))
+    missed = np.flatnonzero((before > 0) & ~(arrived[np.maximum(found, 0)] < times))
     if len(missed):
-        found[missed] = _walk_back(levels, before[missed], times[missed])
+        found[missed] = _walk_back(levels(), before[missed], times[missed])
     return found
 
 

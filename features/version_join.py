@@ -1,5 +1,7 @@
 """The last row of a key that had happened and arrived strictly before t, whole: never stitched from several."""
 
+from copy import copy
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,14 +20,41 @@ class Rows:
     def __init__(self, keys: np.ndarray, event_us: np.ndarray, arrived_us: np.ndarray, table: pa.Table,
                  tiebreak: tuple[str, ...], ordered: bool = True) -> None:
         self.timeline = Timeline(keys, event_us)
-        self.order = total_order(self.timeline, arrived_us, table, tiebreak) if ordered else self.timeline.order
-        self.keys, self.event_us, self.arrived_us = (array[self.order] for array in (keys, event_us, arrived_us))
-        self.table, self._taken = table, {}
+        self._given, self._tiebreak, self._before = (keys, event_us, arrived_us), tiebreak, {}
+        self._arrange(table, ordered)
+
+    def _arrange(self, table: pa.Table, ordered: bool) -> None:
+        self.table, self._taken, self._levels = table, {}, None
+        self.order = total_order(self.timeline, self._given[2], table, self._tiebreak) if ordered \
+            else self.timeline.order
+        self.as_given = self.timeline.as_given and self.order is self.timeline.order
+        self.keys, self.event_us, self.arrived_us = self._given if self.as_given \
+            else (array[self.order] for array in self._given)
+
+    def with_content(self, table: pa.Table, ordered: bool) -> "Rows":
+        """The same rows with other columns, which decide the last ties among them."""
+        other = copy(self)
+        other._arrange(table, ordered)
+        return other
 
     def column(self, name: str) -> pa.Array:
         if name not in self._taken:
-            self._taken[name] = _flat(self.table[name]).take(pa.array(self.order))
+            given = _flat(self.table[name])
+            self._taken[name] = given if self.as_given else given.take(pa.array(self.order))
         return self._taken[name]
+
+    def before(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """int64[N]: how many rows, over all keys in order, happened before each moment. Views of the same moments
+        (the very arrays) share the answer."""
+        if id(times) not in self._before:
+            self._before[id(times)] = times, self.timeline.up_to(np.maximum(keys, 0), times - 1)
+        return self._before[id(times)][1]
+
+    def levels(self) -> list[np.ndarray]:
+        """`tree` of the arrivals."""
+        if self._levels is None:
+            self._levels = tree(self.arrived_us)
+        return self._levels
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:
@@ -38,11 +67,10 @@ def _flat(column: pa.ChunkedArray) -> pa.Array:
 def total_order(timeline: Timeline, arrived_us: np.ndarray, table: pa.Table, tiebreak: tuple[str, ...]) -> np.ndarray:
     """int64[M]: row numbers by (key, event time), as in the timeline, then arrival, *tiebreak, then every column's
     content. Of rows that are equal in all of it, it does not matter which comes first. Nulls come before values."""
-    order = timeline.order.copy()
     same = timeline.moments[1:] == timeline.moments[:-1]
-    ties = np.flatnonzero(np.append(same, False) | np.append(False, same)) if len(order) else order
-    if not len(ties):
-        return order
+    if not same.any():
+        return timeline.order
+    order, ties = timeline.order.copy(), np.flatnonzero(np.append(same, False) | np.append(False, same))
     among = table.take(pa.array(order[ties]))
     names = [*tiebreak, *sorted(set(table.column_names) - set(tiebreak))]
     codes = [part for name in names for part in _order_codes(_flat(among[name]))]
@@ -65,17 +93,16 @@ def newest_rows(keys: np.ndarray, times: np.ndarray, rows: Rows, size: int) -> n
     found = np.full((len(keys), size), -1, np.int64)
     if not size or not len(rows.keys):
         return found
-    levels = tree(rows.arrived_us)
-    before = rows.timeline.up_to(np.maximum(keys, 0), times - 1)
-    asking = np.flatnonzero(keys >= 0)
+    before, asking = rows.before(keys, times), np.flatnonzero(keys >= 0)
+    before = before.copy() if size > 1 else before
     for n in range(size):
-        place = newest(levels, before[asking], times[asking])
+        place = newest(rows.arrived_us, rows.levels, before[asking], times[asking])
         own = (place >= 0) & (rows.keys[place] == keys[asking])
         asking, place = asking[own], place[own]
         found[asking, n] = place
-        before[asking] = place
-        if not len(asking):
+        if n == size - 1 or not len(asking):
             break
+        before[asking] = place
     return found
 
 

@@ -11,15 +11,15 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 
 from pyarrow import fs
 
 from features import join_sources, join_stages
 from features.any_join import AnyView, require
-from features.frames import parts_for, per_bucket
+from features.frames import balanced, parts_for
 from features.join_sources import Source
 from features.join_stages import Work
 from features.own_views import LAKE_TABLES, OwnView, read_views
@@ -75,7 +75,7 @@ def _open(name: str, as_of: date | None) -> Source:
     if name not in LAKE_TABLES:
         return join_sources.of_path(name)
     if as_of is None:
-        return Source(name, lineage.table(name).schema, (join_sources.Piece(0, 0),))
+        return join_sources.nothing(name, lineage.table(name).schema)
     return join_sources.of_lake(name, as_of)
 
 
@@ -98,19 +98,15 @@ def execute(work: Work, parts: int | None) -> int:
 
     context = spark_context("nightreel")
     most = max([work.spine.rows, *(work.spine.rows + table.rows for table in work.tables.values())])
-
-    def spread(task: Callable[[int], dict], count: int) -> list[dict]:
-        return per_bucket(context, lambda number, _: [task(number)], count)
-
-    return join_stages.run(replace(work, parts=parts or parts_for(most, context)), spread)
+    return join_stages.run(replace(work, parts=parts or parts_for(most, context)), partial(balanced, context))
 
 
 def publish(folder: str, out: str) -> None:
-    """Make the joined files appear under their name: at once on a local disk, file by file in an object store."""
+    """Make a folder of finished files appear under its name: at once on a local disk, file by file in an object store."""
     if storage.is_local(out):
-        os.rename(f"{folder}/joined", out)
+        os.rename(folder, out)
         return
-    source, inner = storage.filesystem(f"{folder}/joined")
+    source, inner = storage.filesystem(folder)
     target, wanted = storage.filesystem(out)
     fs.copy_files(inner, wanted, source_filesystem=source, destination_filesystem=target)
 
@@ -142,7 +138,7 @@ def main(arguments: list[str]) -> None:
     started, folder = time.monotonic(), f"{out}.{uuid.uuid4().hex[:12]}.attempt"
     try:
         rows = execute(plan(options, views, folder), options.parts)
-        publish(folder, out)
+        publish(f"{folder}/joined", out)
     except ValueError as error:
         raise Refusal(str(error)) from error
     finally:
