@@ -71,8 +71,9 @@ def tell(rules: Rules, going: list[tuple[str, int]], garbage: list[Manifest], or
     numbers = sorted(number for log, number in going if log == "releases")
     if going:
         named = f" ({numbers[0]} … {numbers[-1]})" if numbers else ""
-        say(f"  {'retired':18} {len(numbers):>6,} releases{named}, {len(going) - len(numbers)} kept nights; their tables "
-            f"go {rules.grace / timedelta(hours=1):g} h from now at the earliest")
+        aside = len(going) - len(numbers)
+        say(f"  {'retired':18} {len(numbers):>6,} releases{named}, {aside} kept nights; their tables go "
+            f"{rules.grace / timedelta(hours=1):g} h from now at the earliest")
     total = _size(garbage) + sum(size for _, size in orphans)
     say(f"clean: {len(garbage):,} snapshots and {len(orphans):,} other files {how}, {total:,} bytes")
 

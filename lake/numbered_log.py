@@ -1,7 +1,7 @@
 """Append-only logs of numbered JSON entries: landings, promotions, tombstones and releases.
 
 An entry is `log/<name>/000123.json`, made by `create_if_absent`. Two writers can't take one number, an entry is never
-changed, and there is no pointer that could be torn or moved back.
+changed (but to erase a user), and there is no pointer that could be torn or moved back.
 """
 
 import json
@@ -62,6 +62,13 @@ def append(name: str, make: Callable[[list[int]], dict | None]) -> dict | None:
         number = (existing[-1] if existing else 0) + 1
         if storage.create_if_absent(_path(name, number), canonical_json(entry)):
             return {**entry, "number": number}
+
+
+def rewrite(name: str, entry: dict) -> None:
+    """Put another entry in the place of the one with its number, in one step. Only for erasing a user."""
+    number = entry["number"]
+    content = {key: value for key, value in entry.items() if key != "number"}
+    storage.replace(_path(name, number), canonical_json(content))
 
 
 def _path(name: str, number: int) -> str:

@@ -6,6 +6,7 @@ Every path in Nightreel is a string below `home()`: a local path, or a URI that 
 
 import os
 import posixpath
+import shutil
 import uuid
 from pathlib import Path
 
@@ -155,6 +156,18 @@ def create_if_absent(path: str, content: bytes) -> bool:
             Path(name).unlink(missing_ok=True)
     sync(posixpath.dirname(path))
     return True
+
+
+def replace(path: str, content: bytes) -> None:
+    """Put other content in the place of a file in one step: readers see the old bytes or the new ones. Only for
+    erasing."""
+    if not is_local(path):
+        return write_bytes(path, content)
+    name = f"{path}.{uuid.uuid4().hex}.tmp"
+    write_bytes(name, content)
+    shutil.copymode(path, name)
+    os.replace(name, path)
+    sync(posixpath.dirname(path))
 
 
 def _temporary(path: str) -> tuple[int, str]:

@@ -62,7 +62,14 @@ def load_release(number: int | None = None, tables: tuple[str, ...] | None = Non
         raise NoRelease("nothing was released yet; run: make night AS_OF=YYYY-MM-DD")
     if number is not None and number not in numbers:
         raise NoRelease(f"there is no release {number}; `python -m jobs.releases` lists them")
-    return opened(release_file.read(numbers[-1] if number is None else number), tables)
+    release = release_file.read(numbers[-1] if number is None else number)
+    try:
+        return opened(release, tables)
+    except Damaged:
+        again = release_file.read(release.number)
+        if again == release:
+            raise
+        return opened(again, tables)  # a user was erased while its tables were checked
 
 
 def opened(release: Release, tables: tuple[str, ...] | None = None) -> Loaded:

@@ -142,6 +142,15 @@ def push(number: int | None = None) -> Pushed:
     return Pushed(PUSHED, loaded.release, online)
 
 
+def forget(user_id: int | str) -> None:
+    """Remove a user's list from every generation that is still there, as the log knows the user. OnlineFailed when
+    Redis can't be asked."""
+    user = str(user_id)
+    with _connected() as client:
+        for key in client.scan_iter(match=users_key(0, user).replace(":0:", ":*:")):
+            client.hdel(key, user)
+
+
 def _pushed(client: redis.Redis, generation: Generation, loaded: live.Loaded) -> int:
     keys = [LIVE, *generation.keys]
     if not client.eval(_BEGIN, len(keys), *keys, generation.number, generation.tag, UNFINISHED_S):

@@ -69,9 +69,7 @@ def completed(release: Release, loaded: live.Loaded, past: list[Release]) -> Rel
     """A release with today's tombstones, its counts and the clock: ready to be written after `past`."""
     hidden = tombstones(release, loaded, past)
     shown = live.Loaded(replace(release, tombstones=hidden), loaded.manifests)
-    rows = shown.recommendations()
-    counts = {"users": len(pc.unique(rows["user_id"])), "rows": rows.num_rows, "fallback_rows": shown.fallback.num_rows,
-              "videos": loaded.manifests["catalogue"].rows}
+    counts = counted(shown)
     if not counts["fallback_rows"]:
         raise NotReleased(f"release of {release.as_of}: tombstones leave the fallback list empty; removed_at in the "
                           "newest catalogue takes down every video of it")
@@ -79,6 +77,13 @@ def completed(release: Release, loaded: live.Loaded, past: list[Release]) -> Rel
                 "revision": os.environ.get("NIGHTREEL_REVISION", "")}
     highest = max([release.as_of, *(day for each in past for day in (each.as_of, each.highest))])
     return replace(shown.release, counts=counts, recorded=recorded, highest=highest)
+
+
+def counted(shown: live.Loaded) -> dict[str, int]:
+    """What readers of a release see, in numbers."""
+    rows = shown.recommendations()
+    return {"users": len(pc.unique(rows["user_id"])), "rows": rows.num_rows, "fallback_rows": shown.fallback.num_rows,
+            "videos": shown.manifests["catalogue"].rows}
 
 
 def tombstones(release: Release, loaded: live.Loaded, past: list[Release]) -> dict[str, list[int]]:

@@ -13,7 +13,7 @@ from lake import dates, numbered_log, snapshot, storage
 from lake.hashing import digest, sha256_of
 from lake.snapshot import Damaged, Manifest
 
-KINDS = ("publish", "rollback", "block", "kept")
+KINDS = ("publish", "rollback", "block", "erase", "kept")
 NEEDED = ("recommendations", "fallback", "feature_snapshots", "catalogue", "histories", "popularity")
 WITH_A_MODEL = ("model", "ann_index")
 NO_MODEL = "none"

@@ -135,6 +135,17 @@ def assert_online(number: int) -> None:
     assert rounded(lists) == (rounded(everything(number)) if number else {})
 
 
+def test_a_user_is_forgotten_in_every_generation(server, two_nights):
+    redis_server = server()
+    push()
+    publish(D[1], K)
+    push()
+    assert redis_server.client().hexists(users_key(1, "u1"), "u1"), "what was replaced is there for those who read it"
+    online_store.forget("u1")
+    assert not read_list("u1").own and read_list("u2").own
+    assert not redis_server.client().hexists(users_key(1, "u1"), "u1")
+
+
 def test_what_is_pushed_is_what_is_read(server, two_nights):
     redis_server = server()
     assert_online(0)
