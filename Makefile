@@ -81,6 +81,10 @@ need-as-of:
 	@$(PYTHON) -c 'import datetime, os; datetime.date.fromisoformat(os.environ["AS_OF"])' 2>/dev/null || \
 		{ echo 'error: which day? Name it: make train AS_OF=2026-02-02 (the night of that day sees what arrived before it)' >&2; exit 2; }
 
+.PHONY: explain
+explain: setup ## AS_OF=2026-02-05 (or FROM=… TO=…): what a night, or a backfill, would reuse and compute, and why
+	@$(PY) -m jobs.explain --as-of "$${TO:-$$AS_OF}" $${FROM:+--from "$$FROM"} --k "$$K" --active-days "$$ACTIVE_DAYS"
+
 .PHONY: backfill
 backfill: setup ## FROM=2026-02-03 TO=2026-02-05: Airflow's own backfill of nightly, both days included (make ui must be running)
 	@test -n "$$FROM" -a -n "$$TO" || { echo 'error: which days? make backfill FROM=2026-02-03 TO=2026-02-05' >&2; exit 2; }

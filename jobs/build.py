@@ -1,6 +1,6 @@
 """Build the named tables for a date or a range of dates in one Spark context, only what is missing.
 
-    python -m jobs.build events tiles feature_snapshots --as-of 2026-02-05 [--from 2026-01-29]
+    python -m jobs.build events tiles feature_snapshots --as-of 2026-02-05 [--from 2026-01-29] [--explain]
 """
 
 import argparse
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import date
 
+from jobs import explain
 from jobs.command import day, run, say
 from lake import dates, lineage, snapshot, writing
 from lake.snapshot import Manifest, Plan
@@ -210,9 +211,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("tables", nargs="+", choices=BUILT, metavar="TABLE", help=", ".join(BUILT))
     parser.add_argument("--as-of", required=True, type=day)
     parser.add_argument("--from", dest="start", type=day, help="first date of the range")
+    parser.add_argument("--explain", action="store_true", help="say what would be reused and computed, and do nothing")
     options = parser.parse_args(arguments)
     start = options.start or options.as_of
     as_ofs = dates.days(start, options.as_of) + [options.as_of]
+    if options.explain:
+        return explain.tell(explain.steps([name for name in BUILT if name in options.tables], as_ofs),
+                            explain.holes(as_ofs))
     for name in (name for name in BUILT if name in options.tables):
         BUILDERS[name](as_ofs)
 

@@ -34,6 +34,13 @@ def killed_at(n: int, work: Callable[[], object]) -> bool:
     return process.exitcode != 0
 
 
+def started(work: Callable[[], object]) -> multiprocessing.Process:
+    """Run `work` in a process beside this one."""
+    process = multiprocessing.get_context("fork").Process(target=work, daemon=True)
+    process.start()
+    return process
+
+
 def _dying(n: int, work: Callable[[], object]) -> None:
     left = iter(range(n - 1, -1, -1))
 
