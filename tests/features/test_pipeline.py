@@ -91,6 +91,21 @@ def test_building_again_changes_nothing(published: tuple, monkeypatch: pytest.Mo
     assert {path: path.stat().st_mtime_ns for path in Path(published[0], "lake").rglob("*")} == before
 
 
+def test_a_flipped_byte_is_refused_by_every_reader_in_spark_too(published: tuple, tmp_path: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(shutil.copytree(published[0] / "lake", tmp_path / "home/lake")).parent
+    shutil.copytree(published[0] / "log", home / "log")
+    monkeypatch.setenv("NIGHTREEL_HOME", str(home))
+    (path,) = map(Path, snapshot.paths(lineage.chunks("events", D)[0]))
+    content = bytearray(path.read_bytes())
+    for place in range(64, len(content) - 64, len(content) // 300):
+        content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Exception, match=path.name):
+        build.main(["histories", "--as-of", "2026-01-29"])
+    assert not list(home.glob("lake/histories/as_of=2026-01-29/*"))
+
+
 def test_a_night_names_the_day_that_nobody_sealed(published: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTREEL_HOME", str(published[0]))
     with pytest.raises(lineage.Missing, match="2026-02-01"):
