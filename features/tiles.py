@@ -3,7 +3,7 @@
 The day grain is exact for windows that end at midnight; two days on every tile keep both clocks.
 """
 
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -12,24 +12,39 @@ from pyspark import SparkContext
 
 from features.frames import parts_for, shuffle_and_write
 from features.views import MEASURES, VIEWS, FeatureView
-from lake import dates, snapshot
+from lake import dates, lineage, snapshot
+from lake.columns import TIMESTAMP
 from lake.dimensions import last_before, versions
 from lake.snapshot import Manifest
 from lake.tables import table
 from lake.writing import Attempt
 
+_VERSION = ["video_id", "arrived_at", "creator_id", "categories", "duration_ms"]
 _KEY = list(table("tiles").key)
 
 
 def write_tiles(context: SparkContext | None, attempt: Attempt, events: Manifest) -> list[dict]:
     """Write the tiles of one chunk of events; creators and categories are those known on the evening of arrival."""
-    as_of = attempt.plan.as_of
+    as_of, start = attempt.plan.as_of, date.fromisoformat(attempt.plan.parameters["start"])
 
     def produce(buckets: list[int]) -> pa.Table:
-        return partial_tiles(snapshot.read(events, buckets=buckets), versions("raw_videos", as_of))
+        return partial_tiles(snapshot.read(events, buckets=buckets), known_videos(start, as_of))
 
-    return shuffle_and_write(context, produce, parts_for(events.rows, context), "tiles",
-                             attempt.folder, lambda rows: (_summed(rows), {}))
+    return shuffle_and_write(context, produce, parts_for(events.rows, context), "tiles", attempt.folder,
+                             lambda rows: (_summed(rows), {}))
+
+
+def known_videos(start: date, end: date) -> pa.Table:
+    """Versions of videos, by (video_id, arrived_at), that decide what was known on any evening of days in [start, end):
+    those of these days and, where start's catalogue is there, only its rows for all that is older."""
+    before = lineage.night_before("catalogue", start + timedelta(days=1))
+    if before is None:
+        return versions("raw_videos", end).select(_VERSION)
+    older = snapshot.read(before, [name for name in _VERSION if name != "arrived_at"])
+    older = older.append_column("arrived_at", pa.array(np.full(older.num_rows, dates.midnight_us(start) - 1), TIMESTAMP))
+    newer = versions("raw_videos", end, start)
+    return pa.concat_tables([pa.table({name: rows[name] for name in _VERSION}) for rows in (older, newer)]).sort_by(
+        [("video_id", "ascending"), ("arrived_at", "ascending")])
 
 
 def partial_tiles(events: pa.Table, known_videos: pa.Table) -> pa.Table:

@@ -4,13 +4,15 @@ from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.tiles import read_tiles
 from features.views import FEATURES, MEASURES, WINDOWS_DAYS
-from lake import writing
+from lake import snapshot, writing
 from lake.snapshot import Manifest
 from lake.tables import table
 
+EPOCH = date(1970, 1, 1)
 _GROUP = ("view", "entity_id", "attribute")
 
 
@@ -63,37 +65,67 @@ def window_rows(tiles: TileColumns, as_of: date) -> pa.Table:
     return pa.table(columns).select([*_GROUP, *FEATURES])
 
 
-def write_popularity(chunks: list[Manifest], as_of: date, half_life_days: int, folder: str, part: int,
-                     buckets: list[int]) -> list[dict]:
-    """Write play counts of some buckets' videos, for the world (country '') and for each country."""
-    tiles = read_tiles(chunks, buckets, date(1900, 1, 1), as_of)
+def write_popularity(chunks: list[Manifest], before: Manifest | None, as_of: date, half_life_days: int, folder: str,
+                     part: int, buckets: list[int]) -> list[dict]:
+    """Write play counts of some buckets' videos, for the world (country '') and for each country. before:
+    `lineage.night_before`, from which counting goes on."""
+    old = snapshot.read(before, buckets=buckets) if before else table("popularity").schema.empty_table()
+    since, week = before.as_of if before else date.min, as_of - timedelta(days=7)
+    told = [chunk for chunk in chunks if not before or chunk.as_of > since or _last_day(chunk) >= since
+            or _last_day(chunk) >= week]
+    tiles = read_tiles(told, buckets, date(1900, 1, 1), as_of)
     wanted = np.isin(np.asarray(tiles["view"].to_pylist(), object), ["video", "country_video"]) \
         if tiles.num_rows else np.empty(0, bool)
-    rows = popularity_rows(tiles.filter(pa.array(wanted, pa.bool_())), as_of, half_life_days)
+    rows = popularity_rows(old, since, tiles.filter(pa.array(wanted, pa.bool_())), as_of, half_life_days)
     return [writing.write_part("popularity", folder, rows, f"part-{part:05d}")]
 
 
-def popularity_rows(tiles: pa.Table, as_of: date, half_life_days: int) -> pa.Table:
-    """Popularity as of a date from tiles of the views video and country_video, in key order.
+def _last_day(chunk: Manifest) -> date:
+    days = chunk.profile["columns"]["event_day"].get("max")
+    return date.min if days is None else date(1970, 1, 1) + timedelta(days=days)
 
-    The decayed count is summed over ages from the youngest, so that it is the same number however tiles were chunked.
+
+def popularity_rows(old: pa.Table, since: date, tiles: pa.Table, as_of: date, half_life_days: int) -> pa.Table:
+    """Popularity as of a date. old: popularity as of `since` to go on from, or empty with since date.min. tiles: of the
+    views video and country_video, in key order; all that became known since, and all of the last 7 event days.
+
+    Each night fades the decayed count by one day and adds the plays that just became known, weighted by their age. All
+    nights do, so that it is the same number whether one goes on or begins anew, and however tiles were chunked.
     """
-    day = (as_of - date(1970, 1, 1)).days
-    tiles = tiles.filter(pa.array(tiles["arrival_day"].cast(pa.int32()).to_numpy() < day))
-    groups, plays = group_numbers(tiles), tiles["play_count"].to_numpy()
-    age = day - tiles["event_day"].cast(pa.int32()).to_numpy()
-    first = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])) if len(groups) else np.empty(0, np.int64)
-    total = np.zeros((len(first), 2), np.int64)
-    np.add.at(total[:, 0], groups, plays)
-    np.add.at(total[:, 1], groups, plays * (age <= 7))
-    keys = tiles.take(pa.array(first))
-    rows = pa.table({"country": keys["attribute"], "video_id": keys["entity_id"], "play_count_all": total[:, 0],
-                     "play_count_7d": total[:, 1],
-                     "decayed_play_count": _decayed(groups, age, plays, len(first), half_life_days)})
-    return rows.filter(pa.array(total[:, 0] > 0)).select(table("popularity").schema.names)
+    day, known = as_of - EPOCH, np.maximum(*(tiles[name].cast(pa.int32()).to_numpy() for name in ("arrival_day", "event_day")))
+    tiles, known = tiles.filter(pa.array(known < day.days)), known[known < day.days]
+    numbers, keys = _numbered(old, tiles)
+    group, held = numbers[old.num_rows:], numbers[:old.num_rows]
+    plays, event_day = tiles["play_count"].to_numpy(), tiles["event_day"].cast(pa.int32()).to_numpy()
+    new = known >= (since - EPOCH).days
+    total, week, decayed = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.int64), np.zeros(len(keys))
+    total[held], decayed[held] = old["play_count_all"].to_numpy(), old["decayed_play_count"].to_numpy()
+    np.add.at(total, group[new], plays[new])
+    np.add.at(week, group, plays * (event_day >= day.days - 7))
+    first = (since - EPOCH).days if old.num_rows else int(known.min(initial=day.days))
+    for night in range(first + 1, day.days + 1):
+        decayed *= np.exp2(-1 / half_life_days)
+        just = np.flatnonzero(new & (known == night - 1))
+        decayed += _weighted(group[just], night - event_day[just], plays[just], len(keys), half_life_days)
+    rows = keys.append_column("play_count_all", pa.array(total)).append_column("play_count_7d", pa.array(week))
+    rows = rows.append_column("decayed_play_count", pa.array(decayed))
+    return rows.filter(pa.array(total > 0)).select(table("popularity").schema.names)
 
 
-def _decayed(groups: np.ndarray, age: np.ndarray, plays: np.ndarray, count: int, half_life_days: int) -> np.ndarray:
+def _numbered(old: pa.Table, tiles: pa.Table) -> tuple[np.ndarray, pa.Table]:
+    """int64[old + tiles]: the number of each row's (country, video) in `keys`, which are in order."""
+    every = pa.concat_tables([pa.table({"country": old["country"], "video_id": old["video_id"]}), pa.table({
+        "country": tiles["attribute"], "video_id": tiles["entity_id"]})]).combine_chunks()
+    order = pc.sort_indices(every, [("country", "ascending"), ("video_id", "ascending")]).to_numpy()
+    code, video = every["country"].combine_chunks().dictionary_encode().indices.to_numpy(), every["video_id"].to_numpy()
+    code, video = code[order], video[order]
+    first = np.append(True, (code[1:] != code[:-1]) | (video[1:] != video[:-1]))[:len(order)]
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = np.cumsum(first) - 1
+    return numbers, every.take(pa.array(order[first]))
+
+
+def _weighted(groups: np.ndarray, age: np.ndarray, plays: np.ndarray, count: int, half_life_days: int) -> np.ndarray:
     """float64[count]: sum over ages, youngest first, of (exact integer plays at that age) × 2^(-age / half life)."""
     order = np.lexsort((age, groups))
     group, old, played = groups[order], age[order], plays[order]

@@ -119,7 +119,11 @@ def build_catalogue(as_ofs: list[date]) -> None:
 def _write_catalogue(attempt: Attempt) -> tuple[list[dict], dict]:
     from features.catalogue import write_catalogue
 
-    return write_catalogue(_context(), attempt), {}
+    return write_catalogue(_context(), attempt, _before(attempt)), {}
+
+
+def _before(attempt: Attempt) -> Manifest | None:
+    return lineage.night_before(attempt.plan.table, attempt.plan.as_of, **attempt.plan.parameters)
 
 
 def build_histories(as_ofs: list[date]) -> None:
@@ -133,9 +137,9 @@ def _write_histories(attempt: Attempt) -> tuple[list[dict], dict]:
     from features.histories import write_histories
 
     as_of, length, folder = attempt.plan.as_of, attempt.plan.parameters["length"], attempt.folder
-    chunks = lineage.chunks("events", as_of)
-    return per_bucket(_context(), lambda part, buckets: write_histories(chunks, as_of, length, folder, part, buckets),
-                      _parts(chunks)), {}
+    chunks, before = lineage.chunks("events", as_of), _before(attempt)
+    return per_bucket(_context(), lambda part, buckets: write_histories(
+        chunks, before, as_of, length, folder, part, buckets), _parts(chunks)), {}
 
 
 def build_popularity(as_ofs: list[date]) -> None:
@@ -149,9 +153,9 @@ def _write_popularity(attempt: Attempt) -> tuple[list[dict], dict]:
     from features.windows import write_popularity
 
     as_of, half_life, folder = attempt.plan.as_of, attempt.plan.parameters["half_life_days"], attempt.folder
-    chunks = lineage.chunks("tiles", as_of)
+    chunks, before = lineage.chunks("tiles", as_of), _before(attempt)
     return per_bucket(_context(), lambda part, buckets: write_popularity(
-        chunks, as_of, half_life, folder, part, buckets), _parts(chunks)), {}
+        chunks, before, as_of, half_life, folder, part, buckets), _parts(chunks)), {}
 
 
 def build_labels(as_ofs: list[date]) -> None:

@@ -66,11 +66,12 @@ def chunk_plans(name: str, as_of: date) -> list[Plan]:
     entries = landings("raw_events", as_of)
     if name == "events":
         return _event_plans(entries)
-    plans = []
+    plans, videos = [], landings("raw_videos")
     for entry, events in zip(entries, chunks("events", as_of), strict=True):
         end = date.fromisoformat(entry["end"])
         plans.append(Plan(name, end, {"start": entry["start"]},
-                          {"events": events.content_hash, "raw_videos": _landed_digest("raw_videos", end)}))
+                          {"events": events.content_hash, "raw_videos": digest(
+                              told["content_hash"] for told in videos if date.fromisoformat(told["start"]) < end)}))
     return plans
 
 
@@ -90,6 +91,18 @@ def plan(name: str, as_of: date, **parameters: object) -> Plan:
     """What the snapshot of a table as of a date would be. Missing when one of its inputs is not built."""
     settings = {**table(name).parameters, **parameters}
     return Plan(name, as_of, settings, _INPUTS[name](as_of))
+
+
+def night_before(name: str, as_of: date, **parameters: object) -> Manifest | None:
+    """The snapshot of as_of - 1 that is made of what this one is made of, less what arrived on that day: a table may go
+    on from it. None when there is none, or it is damaged."""
+    try:
+        found = snapshot.find(plan(name, as_of - timedelta(days=1), **parameters))
+        if found is not None:
+            snapshot.verify(found)
+        return found
+    except (Missing, snapshot.Damaged):
+        return None
 
 
 def resolve(name: str, as_of: date, **parameters: object) -> Manifest:

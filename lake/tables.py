@@ -103,7 +103,7 @@ TABLES = (
     Table("feature_snapshots", 1, ("view", "entity_id", "attribute"), "entity_id", ("tiles",),
           _VIEW_KEY + _counts(FEATURES),
           "windows [as_of - days, as_of) summed from tiles; a key without events is absent and means zeros"),
-    Table("catalogue", 1, ("video_id",), "video_id", ("raw_videos", "events", "ids"), (
+    Table("catalogue", 2, ("video_id",), "video_id", ("raw_videos", "events", "ids"), (
         required("video_id", pa.int64(), "every video known before as_of, from the catalogue or from an event"),
         optional("creator_id", pa.int64(), "who made it"),
         optional("categories", pa.list_(pa.string()), "its categories, as known before as_of"),
@@ -112,9 +112,10 @@ TABLES = (
         required("published_at", TIMESTAMP, "as told, else the first arrival of the video or of an event on it"),
         optional("removed_at", TIMESTAMP, "when it was taken down, as known before as_of"),
         required("eligible", pa.bool_(), "published before as_of and not removed before it"),
+        optional("first_seen_at", TIMESTAMP, "first arrival of a row or of an event on it; the next night goes on from it"),
         required("original_id", pa.string(), "the id in the user's log"),
     ), "the videos as known at as_of"),
-    Table("histories", 1, ("user_id",), "user_id", ("events", "raw_users", "ids"), (
+    Table("histories", 2, ("user_id",), "user_id", ("events", "raw_users", "ids"), (
         required("user_id", pa.int64(), "every user with an event before as_of"),
         required("video_ids", pa.list_(pa.int64()), "the last 200 plays, oldest first, in the pinned order"),
         required("event_times", pa.list_(TIMESTAMP), "when each happened"),
@@ -125,13 +126,17 @@ TABLES = (
         optional("last_play_at", TIMESTAMP, "event time of the last play; null without one"),
         optional("country", pa.string(), "from the user row, else from the last event that has one"),
         required("original_id", pa.string(), "the id in the user's log"),
+        optional("liked_video_ids", pa.list_(pa.int64()), "every video ever liked, ascending; the next night goes on from it"),
+        optional("user_country", pa.string(), "of the last user row"),
+        optional("event_country", pa.string(), "of the last event that has one"),
+        optional("event_country_at", TIMESTAMP, "when that happened"),
     ), "each user's last plays as known at as_of", parameters={"length": 200}),
-    Table("popularity", 1, ("country", "video_id"), "video_id", ("tiles",), (
+    Table("popularity", 2, ("country", "video_id"), "video_id", ("tiles",), (
         required("country", pa.string(), "empty for the whole world"),
         required("video_id", pa.int64(), "the video"),
         required("play_count_all", pa.int64(), "plays ever"),
         required("play_count_7d", pa.int64(), "plays in [as_of - 7 d, as_of)"),
-        required("decayed_play_count", pa.float64(), "plays weighted by 2^(-age in days / 14)"),
+        required("decayed_play_count", pa.float64(), "plays weighted by 2^(-age in days / 14), faded night by night"),
     ), "the three popularity baselines, which are also the fallback", parameters={"half_life_days": 14}),
     Table("labels", 1, ("user_id", "event_time", "event_id"), "user_id", ("events", "raw_videos"), _LABEL,
           "impressions, and plays that no impression explains, with what followed within 24 h; matured rows only",

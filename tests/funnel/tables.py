@@ -42,6 +42,7 @@ def catalogue_rows(night: Night, removed: dict[int, str]) -> pa.Table:
         "published_at": pa.array(night.published_us.tolist() + [0] * gone, TIMESTAMP),
         "removed_at": pa.array([None] * night.size + [1] * gone, TIMESTAMP),
         "eligible": [True] * night.size + [False] * gone,
+        "first_seen_at": pa.array(night.published_us.tolist() + [0] * gone, TIMESTAMP),
         "original_id": pa.array(night.original_ids + [str(video) for video in removed], pa.string())})
 
 
@@ -67,7 +68,9 @@ def history_rows(users: Users) -> pa.Table:
         "seen_video_ids": lists(users.seen_offsets, users.seen_video_ids, pa.int64()),
         "play_count": users.play_count, "last_play_at": pa.array(last, TIMESTAMP),
         "country": pa.array([country or None for country in users.countries], pa.string()),
-        "original_id": pa.array(users.original_ids, pa.string())})
+        "original_id": pa.array(users.original_ids, pa.string()),
+        **{name: pa.nulls(users.size, table("histories").schema.field(name).type)
+           for name in ("liked_video_ids", "user_country", "event_country", "event_country_at")}})
 
 
 def feature_rows(night: Night, users: Users) -> pa.Table:

@@ -90,6 +90,7 @@ def _catalogue() -> pa.Table:
         "duration_ms": pa.array([60_000] * VIDEOS, pa.int64()), "title": [f"video {video}" for video in ids],
         "published_at": pa.array([midnight_us(START) - DAY_US] * VIDEOS, TIMESTAMP),
         "removed_at": pa.nulls(VIDEOS, TIMESTAMP), "eligible": [True] * VIDEOS,
+        "first_seen_at": pa.array([midnight_us(START) - DAY_US] * VIDEOS, TIMESTAMP),
         "original_id": [str(video) for video in ids]}, schema=table("catalogue").schema)
 
 
@@ -102,7 +103,9 @@ def _histories(known: Log) -> pa.Table:
         "arrived_times": pa.array(times, pa.list_(TIMESTAMP)), "liked": [[False] * len(row) for row in rows],
         "seen_video_ids": [sorted(set(played)) for played in videos], "play_count": [len(row) for row in rows],
         "last_play_at": pa.array([each[-1] for each in times], TIMESTAMP), "country": pa.nulls(len(users), pa.string()),
-        "original_id": [str(user) for user in users]}, schema=table("histories").schema)
+        "original_id": [str(user) for user in users], "liked_video_ids": [[]] * len(users),
+        "user_country": pa.nulls(len(users), pa.string()), "event_country": pa.nulls(len(users), pa.string()),
+        "event_country_at": pa.nulls(len(users), TIMESTAMP)}, schema=table("histories").schema)
 
 
 def _popularity(known: Log, day: date) -> pa.Table:
