@@ -12,11 +12,17 @@ from funnel.recent import Recent, recent
 from funnel.retrieval import Retrieval, nearness
 
 # What a candidate is best known for: the personal source that ranks it highest, else the first of the others.
-SOURCES = ("retrieval", "co_watched", "followed", "creator", "fresh", "popular", "explore", "catalogue")
-PERSONAL = ("retrieval", "co_watched", "followed", "creator")
+SOURCES = ("retrieval", "explained", "lately", "co_watched", "followed", "creator", "fresh", "popular", "explore",
+           "catalogue")
+PERSONAL = ("retrieval", "explained", "lately", "co_watched", "followed", "creator")
 SOURCE = {name: code for code, name in enumerate(SOURCES)}
+# Source of neighbours → which neighbours, and whether the whole history asks or what was played lately.
+NEIGHBOUR_SOURCES = {"explained": ("explained", "usual"), "lately": ("explained", "lately"),
+                     "co_watched": ("co_watched", "usual"), "followed": ("followed", "lately"),
+                     "creator": ("creator", "usual")}
+LOOKED_UP = ("explained", "lately", "co_watched", "followed")
 RECENT_PLAYS = 50
-_SIZED = ("retrieval", "co_watched", "followed", "creator", "fresh", "popular")
+_SIZED = ("retrieval", "explained", "lately", "co_watched", "followed", "creator", "fresh", "popular")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +47,10 @@ class CandidateRules:
     """How many candidates each source may bring per user. at_least: topped up from popularity, then the catalogue."""
 
     retrieval: int = 200
-    co_watched: int = 60
-    followed: int = 20
+    explained: int = 60
+    lately: int = 60
+    co_watched: int = 30
+    followed: int = 40
     creator: int = 25
     fresh: int = 15
     popular: int = 40
@@ -70,9 +78,9 @@ def generate(night: Night, users: Users, neighbours: Neighbours, retrieval: Retr
     found, total = {}, {}
     if retrieval is not None and user_vectors is not None:
         found["retrieval"] = sources.retrieved(night, users, known, retrieval, user_vectors, rules.retrieval)
-    plays = known.matrix(night.size, RECENT_PLAYS)
-    for name in ("co_watched", "followed", "creator"):
-        total[name] = sources.reached(plays, getattr(neighbours, name))
+    plays = {"usual": known.matrix(night.size, RECENT_PLAYS), "lately": known.lately(night.size)}
+    for name, (kind, asked) in NEIGHBOUR_SOURCES.items():
+        total[name] = sources.reached(plays[asked], getattr(neighbours, kind))
         found[name] = sources.strongest(total[name], known, getattr(rules, name))
     found["fresh"] = sources.fresh(night, known, retrieval, user_vectors, users.size, rules.fresh)
     found["popular"] = sources.popular(night, users, known, rules.popular)
@@ -134,12 +142,12 @@ def _topped_up(night: Night, users: Users, known: Recent, union: _Union, at_leas
 
 def _scores_and_ranks(union: _Union, found: dict[str, sources.Found],
                       total: dict[str, sources.Reached]) -> tuple[dict, dict]:
-    """Scores and ranks of every source for every pair; co_watched and followed also score pairs that others found."""
+    """Scores and ranks of every source for every pair; those LOOKED_UP also score pairs that others found."""
     scores, ranks = {}, {}
     for name, part in found.items():
         ranks[name] = np.zeros(len(union.keys), np.int32)
         ranks[name][union.places[name]] = part.rank
-        if name in ("co_watched", "followed"):
+        if name in LOOKED_UP:
             scores[name] = _looked_up(total[name], union.keys)
         elif name != "retrieval":
             scores[name] = np.zeros(len(union.keys), np.float32)

@@ -1,12 +1,12 @@
-"""Which videos go with which, from the histories known at a date: watched by the same people, following one another,
-made by the same creator. Computed once per night and shared by all users."""
+"""Which videos go with which, from the histories known at a date: watched by the same people, explaining one another,
+following one another, made by the same creator. Computed once per night and shared by all users."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
-from funnel import ragged
+from funnel import explained, ragged
 from funnel.night import Night, Users
 
 BLOCK = 2048
@@ -14,12 +14,14 @@ BLOCK = 2048
 
 @dataclass(frozen=True)
 class NeighbourRules:
-    """keep: neighbours per video. last_plays: how much of each history counts. shrink: pulls rare pairs down."""
+    """keep: neighbours per video. last_plays: how much of each history counts for what goes together and what follows;
+    `ridge` (of explained.py) reads everything seen. shrink: pulls rare pairs down."""
 
     keep: int = 50
     last_plays: int = 100
     shrink: float = 10.0
-    follow_within: int = 3
+    follow_within: int = 10
+    ridge: float = 300.0
     creator_keep: int = 10
 
 
@@ -28,6 +30,7 @@ class Neighbours:
     """Sparse f32[V, V], a row's entries in ascending video order: from a watched video to candidates."""
 
     co_watched: sparse.csr_matrix
+    explained: sparse.csr_matrix
     followed: sparse.csr_matrix
     creator: sparse.csr_matrix
 
@@ -39,6 +42,7 @@ def neighbours(night: Night, users: Users, rules: NeighbourRules = NeighbourRule
     mask &= video >= 0
     row = ragged.row_of(users.offsets)[mask]
     return Neighbours(co_watched=_co_watched(row, video[mask], users.size, night.size, rules),
+                      explained=_explained(night, users, rules),
                       followed=_followed(row, video[mask], night.size, rules),
                       creator=_same_creator(night, rules))
 
@@ -58,6 +62,21 @@ def _co_watched(row: np.ndarray, video: np.ndarray, users: int, videos: int,
         together.data[source == together.indices] = 0
         blocks.append(_strongest(together, rules.keep))
     return _stack(blocks, videos)
+
+
+def _explained(night: Night, users: Users, rules: NeighbourRules) -> sparse.csr_matrix:
+    """The strongest weights of `explained.weights` over everything these users ever saw."""
+    seen = night.index_of(users.seen_video_ids)
+    there = seen >= 0
+    watched = sparse.csr_matrix((np.ones(int(there.sum()), np.float32), seen[there],
+                                 ragged.keep(users.seen_offsets, there)), shape=(users.size, night.size))
+    videos, between = explained.weights(watched, rules.ridge)
+    blocks = [_strongest(sparse.csr_matrix(np.maximum(between[start:start + BLOCK], 0)), rules.keep)
+              for start in range(0, len(videos), BLOCK)]
+    if not blocks:
+        return sparse.csr_matrix((night.size, night.size), dtype=np.float32)
+    kept = sparse.vstack(blocks, format="coo")
+    return _sorted(sparse.csr_matrix((kept.data, (videos[kept.row], videos[kept.col])), shape=(night.size, night.size)))
 
 
 def _followed(row: np.ndarray, video: np.ndarray, videos: int, rules: NeighbourRules) -> sparse.csr_matrix:

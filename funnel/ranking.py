@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from funnel import ragged
-from funnel.affinity import CREATOR_NAMES, affinity_names, creator_affinity, category_affinity
+from funnel.affinity import CREATOR_NAMES, affinity_names, category_affinity, creator_affinity
 from funnel.candidates import SOURCES, Candidates
 from funnel.night import Night, Users
 from funnel.popular import FRESH_DAYS
@@ -18,10 +18,12 @@ from lake.dates import DAY_US
 _VIDEO = ("log_plays_all", "log_plays_7d", "log_decayed_plays", "popularity_place", "trend", "log_age_days", "fresh",
           "log_duration_s", "duration_unknown", "category_count")
 _USER = ("log_play_count", "log_days_since_play", "mean_log_duration_s", "liked_share")
-_SCORES = ("retrieval", "co_watched", "followed", "creator", "fresh")
-_RANKS = ("retrieval", "co_watched", "followed", "popular")
+_SCORES = ("retrieval", "explained", "lately", "co_watched", "followed", "creator", "fresh")
+_RANKS = ("retrieval", "explained", "lately", "co_watched", "followed", "popular")
+_SHARES = ("explained", "lately", "co_watched", "followed")
 BLOCK = 2048
-_PAIR = (*(f"{name}_score" for name in _SCORES), "retrieval_gap", *(f"{name}_nearness_of_rank" for name in _RANKS),
+_PAIR = (*(f"{name}_score" for name in _SCORES), "retrieval_gap",
+         *(f"{name}_share" for name in _SHARES), *(f"{name}_nearness_of_rank" for name in _RANKS),
          *(f"found_{name}" for name in SOURCES), "log_country_plays", "duration_distance", *CREATOR_NAMES)
 FEATURE_NAMES: tuple[str, ...] = (
     *_VIDEO, *(f"video_{name}" for name in MANY), *(f"creator_{name}" for name in MANY),
@@ -114,10 +116,11 @@ def _pair_columns(night: Night, users: Users, candidates: Candidates) -> dict[st
             columns[f"{name}_nearness_of_rank"] = _nearness(candidates.ranks[name])
     for code, name in enumerate(SOURCES):
         columns[f"found_{name}"] = candidates.ranks[name] > 0 if name in candidates.ranks else candidates.source == code
-    if "retrieval" in candidates.scores and len(candidates.video_index):
-        best = np.maximum.reduceat(candidates.scores["retrieval"], _starts(candidates.offsets))
-        widths = np.diff(candidates.offsets)
-        columns["retrieval_gap"] = candidates.scores["retrieval"] - np.repeat(best, widths[widths > 0])
+    if "retrieval" in candidates.scores:
+        columns["retrieval_gap"] = candidates.scores["retrieval"] - _best(candidates, "retrieval")
+    for name in _SHARES:
+        if name in candidates.scores:
+            columns[f"{name}_share"] = candidates.scores[name] / np.maximum(_best(candidates, name), 1e-6)
     columns["log_country_plays"] = _country_plays(night, users, candidates)
     columns |= dict(zip(CREATOR_NAMES, creator_affinity(night, users, candidates), strict=True))
     return columns
@@ -130,8 +133,13 @@ def _nearness(rank: np.ndarray) -> np.ndarray:
     return np.take(table, rank)
 
 
-def _starts(offsets: np.ndarray) -> np.ndarray:
-    return offsets[:-1][np.diff(offsets) > 0]
+def _best(candidates: Candidates, name: str) -> np.ndarray:
+    """f32[N]: the best score of a source among the same user's candidates."""
+    widths = np.diff(candidates.offsets)
+    widths = widths[widths > 0]
+    if not len(widths):
+        return candidates.scores[name]
+    return np.repeat(np.maximum.reduceat(candidates.scores[name], np.cumsum(widths) - widths), widths)
 
 
 def _country_plays(night: Night, users: Users, candidates: Candidates) -> np.ndarray:

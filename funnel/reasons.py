@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from funnel import ragged
-from funnel.candidates import SOURCE, SOURCES, Candidates
+from funnel.candidates import NEIGHBOUR_SOURCES, SOURCE, SOURCES, Candidates
 from funnel.neighbours import Neighbours
 from funnel.night import Night, Users
 from funnel.popular import FRESH_DAYS
@@ -19,11 +19,12 @@ from lake.dates import DAY_US
 LOOK_BACK_PLAYS = 8
 TITLE_LENGTH = 60
 # Source → its sentence when there is no subject; then those that a title or a country follows.
-PLAIN = {"retrieval": "Close to what you watch", "co_watched": "Close to what you watch",
+PLAIN = {"retrieval": "Close to what you watch", "explained": "Close to what you watch",
+         "lately": "Close to what you watch", "co_watched": "Close to what you watch",
          "followed": "Close to what you watch", "creator": "From a creator you watch", "fresh": "New this week",
          "popular": "Popular lately", "explore": "Something different to explore", "catalogue": "From the catalogue"}
-WITH_TITLE = {"retrieval": "Because you watched ", "co_watched": "Watched by people who watched ",
-              "followed": "Often watched after "}
+WITH_TITLE = {"retrieval": "Because you watched ", "explained": "Goes with ", "lately": "Goes with ",
+              "co_watched": "Watched by people who watched ", "followed": "Often watched after "}
 NEW_FROM_CREATOR, POPULAR_IN = "New from a creator you watch", "Popular in "
 SENTENCES = (*(PLAIN[name] for name in SOURCES), *WITH_TITLE.values(), NEW_FROM_CREATOR, POPULAR_IN)
 
@@ -43,7 +44,8 @@ def reasons(night: Night, users: Users, candidates: Candidates, chosen: np.ndarr
         if name == "retrieval" and retrieval is not None:
             subject[rows] = _nearest_play(known, user[rows], video[rows], directions(retrieval))
         elif name != "retrieval":
-            subject[rows] = _leading_play(known, user[rows], video[rows], getattr(neighbours, name))
+            subject[rows] = _leading_play(known, user[rows], video[rows],
+                                          getattr(neighbours, NEIGHBOUR_SOURCES[name][0]))
         sentence[rows] = np.where(subject[rows] >= 0, SENTENCES.index(text), sentence[rows])
     local = (source == SOURCE["popular"]) & _played_there(night, users, user, video)
     return _sentences(night, users, user, np.where(local, SENTENCES.index(POPULAR_IN), sentence), subject)

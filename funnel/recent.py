@@ -12,6 +12,7 @@ from funnel.users import index_in
 
 LENGTH = 50
 FADE_PER_PLAY = 0.98
+LATELY_FADE, LATELY_PLAYS = 0.8, 20
 LIKED_WEIGHT = 1.5
 
 
@@ -58,6 +59,14 @@ class Recent:
         """Weights of the last `length` plays: sparse f32[U, videos]; a video played twice has two entries."""
         mask = self.age < length
         return sparse.csr_matrix((self.weight[mask], self.video_index[mask].astype(np.int32),
+                                  ragged.keep(self.offsets, mask).astype(np.int32)),
+                                 shape=(len(self.offsets) - 1, videos))
+
+    def lately(self, videos: int) -> sparse.csr_matrix:
+        """Weights of the last 20 plays, each a fifth less than the one after it: sparse f32[U, videos]."""
+        mask = self.age < LATELY_PLAYS
+        weight = (np.float32(LATELY_FADE) ** self.age[mask]).astype(np.float32)
+        return sparse.csr_matrix((weight, self.video_index[mask].astype(np.int32),
                                   ragged.keep(self.offsets, mask).astype(np.int32)),
                                  shape=(len(self.offsets) - 1, videos))
 

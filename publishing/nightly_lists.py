@@ -63,15 +63,18 @@ class Loaded:
 def night_neighbours(tables: NightTables) -> Neighbours:
     """Neighbours from the histories of whole groups of buckets, as many as hold about five million plays: a fixed
     random sample of a large service's users, all of a small one's."""
-    parts, plays = [], 0
+    parts, known = [], 0
     for group in range(groups(tables)):
         parts.append(load_histories(tables.as_of, buckets_of(group, tables), tables=tables))
-        plays += len(parts[-1].video_ids)
-        if plays >= NEIGHBOUR_PLAYS:
+        known += len(parts[-1].video_ids)
+        if known >= NEIGHBOUR_PLAYS:
             break
-    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
+    plays, seen = (np.concatenate([np.diff(getattr(part, name)) for part in parts])
+                   for name in ("offsets", "seen_offsets"))
     people = replace(parts[0], user_ids=np.concatenate([part.user_ids for part in parts]),
-                     offsets=ragged.offsets_of(lengths), video_ids=np.concatenate([part.video_ids for part in parts]))
+                     offsets=ragged.offsets_of(plays), video_ids=np.concatenate([part.video_ids for part in parts]),
+                     seen_offsets=ragged.offsets_of(seen),
+                     seen_video_ids=np.concatenate([part.seen_video_ids for part in parts]))
     return neighbours(load_night(tables.as_of, tables=tables), people)
 
 

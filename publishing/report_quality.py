@@ -8,6 +8,10 @@ from publishing.svg_charts import Estimate, dots, trend
 
 METRIC = "ndcg@10"
 OURS = "model"
+STAGES = {"listed": "in the list of 100", "not_in_catalogue": "not in the catalogue when the list was made",
+          "seen_before": "watched before: never listed again", "not_retrieved": "found by no source",
+          "cut_by_rank": "found, ranked too low", "diversity": "lost to diversity and freshness",
+          "exploration": "lost to exploration"}
 
 
 def quality(loaded: Loaded) -> str:
@@ -24,7 +28,19 @@ def quality(loaded: Loaded) -> str:
     rows = sorted(judged.items(), key=lambda each: -each[1].value)
     return (f"{said}<div class='two'><div><h3>{METRIC} on the judged days, with 95 % intervals</h3>"
             + dots([(name, each, name == OURS) for name, each in rows])
-            + f"</div><div><h3>Over the trainings</h3>{_trend(past)}</div></div>")
+            + f"</div><div><h3>Over the trainings</h3>{_trend(past)}</div></div>" + _ledger(newest))
+
+
+def _ledger(entry: dict) -> str:
+    """Where the judged days' watches went: listed, or lost by which stage; empty for trainings that did not count."""
+    told = (entry.get("judged") or {}).get("ledger") or {}
+    rows = [(words, told[stage]) for stage, words in STAGES.items() if stage in told]
+    if not rows:
+        return ""
+    cells = "".join(f"<tr><td>{words}</td><td>{share:.1%}</td></tr>" for words, share in rows)
+    return (f"<h3>What became of {told['watches']:,} watches of {told['users']:,} people on the judged days</h3>"
+            f"<table>{cells}<tr><td>in all</td><td>{sum(share for _, share in rows):.1%}</td></tr></table>"
+            "<p>Judged with exact search; what the night's index loses is its recall, under Steps.</p>")
 
 
 def _trend(past: list[dict]) -> str:

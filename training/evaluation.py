@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from funnel import ragged, sources
-from funnel.lists import Score, funnel_rules, ranked_lists
+from funnel.lists import Ranked, Score, funnel_rules, ranked_lists
 from funnel.neighbours import neighbours
 from funnel.night import Night
 from funnel.recent import recent
@@ -127,14 +127,21 @@ def retrieval_only(night: Night, video_vectors: np.ndarray, user_vectors: Callab
     return lister
 
 
-def funnel(night: Night, users: Users, video_vectors: np.ndarray, user_vectors: Callable[[Users], np.ndarray],
-           score: Score) -> Lister:
+def ranked_funnel(night: Night, users: Users, video_vectors: np.ndarray,
+                  user_vectors: Callable[[Users], np.ndarray], score: Score) -> Callable[[Users], Ranked]:
     """The whole funnel with exact search; users: everyone known, whose histories say what goes with what."""
     retrieval, near = Retrieval(video_vectors, exact_top(video_vectors)), neighbours(night, users)
     rules = funnel_rules(LENGTH)
+    return lambda batch: ranked_lists(night, batch, near, retrieval, user_vectors(batch), score, rules)
+
+
+def funnel(night: Night, users: Users, video_vectors: np.ndarray, user_vectors: Callable[[Users], np.ndarray],
+           score: Score) -> Lister:
+    """The whole funnel with exact search, as lists; see `ranked_funnel`."""
+    ranked_for = ranked_funnel(night, users, video_vectors, user_vectors, score)
 
     def lister(batch: Users) -> np.ndarray:
-        ranked = ranked_lists(night, batch, near, retrieval, user_vectors(batch), score, rules)
+        ranked = ranked_for(batch)
         lists = np.full((batch.size, LENGTH), -1, np.int64)
         offsets = ranked.lists.offsets
         lists[ragged.row_of(offsets), ragged.place_in_row(offsets)] = \

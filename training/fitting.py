@@ -57,18 +57,16 @@ def fit(material: Material, days: LabelDays, chosen: Chosen | None, earlier: Fit
     """Fit retrieval and ranker. chosen: None to search. earlier: a retrieval model fitted as of the label days' start,
     where there is one already."""
     start, users = days.start(material.as_of), material.users
-    cuts_us = label_days.cuts(users, material.as_of, days)
-    cut, before = label_days.cut_at(users, cuts_us), label_days.cut_at(users, np.full(users.size, midnight_us(start)))
+    before = label_days.cut_at(users, np.full(users.size, midnight_us(start)))
     night = rewind(material.night, before, start)
-    plays = lists.plays_after(users, cuts_us)
+    cuts_us = [label_days.cuts(users, material.as_of, days, turn) for turn in range(label_days.rounds(days))]
     plan = chosen.retrieval if chosen else settings.retrieval_settings(
         len(users.video_ids), users.size, len(material.videos.video_ids))
     if earlier is None:
-        truth = _validation(night, cut, plays) if chosen is None else None
+        truth = _validation(night, users, cuts_us[0]) if chosen is None else None
         earlier = fit_retrieval(before, material.videos, plan, "retrieval before the label days", truth, report)
-    live = with_features(cut, lineage.resolve("feature_snapshots", start))
-    examples = lists.make(night, live, plays, earlier, plan.seed)
-    found = chosen.ranker if chosen else settings.ranker_settings(len(examples.user_ids))
+    examples = lists.together([_lists(night, users, each, days, earlier, plan.seed) for each in cuts_us])
+    found = chosen.ranker if chosen else settings.ranker_settings(len(examples.user_ids), days.personal)
     play = ranker.fit(examples, found, chosen is None, report)
     passes = chosen.response_epochs if chosen else None
     answers = response.fit(_responses(material.as_of), settings.RankerSettings(), passes, report)
@@ -92,7 +90,15 @@ class Validation:
         return float(told.per_user["ndcg@10"]["retrieval"].mean())
 
 
-def _validation(night: Night, cut: Users, plays: lists.Plays) -> Validation | None:
+def _lists(night: Night, users: Users, cuts_us: np.ndarray, days: LabelDays, earlier: FittedRetrieval,
+           seed: int) -> lists.ListExamples:
+    """The lists of one round of cuts, with the features of the label days' first midnight."""
+    live = with_features(label_days.cut_at(users, cuts_us), lineage.resolve("feature_snapshots", night.as_of))
+    return lists.make(night, live, lists.plays_after(users, cuts_us, days.personal), earlier, seed)
+
+
+def _validation(night: Night, users: Users, cuts_us: np.ndarray) -> Validation | None:
+    cut, plays = label_days.cut_at(users, cuts_us), lists.plays_after(users, cuts_us)
     truth = evaluation.truth_of_pairs(night, cut, plays.row, plays.video_ids, VALIDATION_USERS)
     return Validation(night, cut, truth) if len(truth.rows) else None
 

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from datetime import date
 
+import pyarrow as pa
+
 from funnel.night import load_users
 from funnel.users import Users
 from lake import lineage, numbered_log
 from lake.plays import read_plays
-from training import bundle, evaluation, gate
+from training import bundle, evaluation, gate, ledger
 from training.bundle import Bundle
 from training.evaluation import BASELINES, CHAMPION, OURS, Lister
 from training.fitting import Material
@@ -27,7 +29,8 @@ def judge(material: Material, ours: Bundle, as_of: date) -> Judgement:
     """Judge a funnel fitted as of material.as_of on [material.as_of, as_of), as known at as_of."""
     night, since = material.night, material.as_of
     users = load_users(since)
-    truth = evaluation.truth_of(night, users, read_plays(as_of, since, as_of))
+    plays = read_plays(as_of, since, as_of)
+    truth = evaluation.truth_of(night, users, plays)
     systems = {OURS: _lister(material, users, ours)}
     systems |= {name: evaluation.popular(night, name) for name in BASELINES}
     rival, notes = champion(as_of, since)
@@ -37,7 +40,14 @@ def judge(material: Material, ours: Bundle, as_of: date) -> Judgement:
     scores = judged.per_user[gate.METRIC]
     verdict = gate.decide(as_of, scores[OURS], {name: scores[name] for name in BASELINES}, scores.get(CHAMPION),
                           newest_promotion())
-    return Judgement(verdict, evaluation.summary(judged), notes)
+    told = evaluation.summary(judged) | {"ledger": _ledger(material, users, plays, ours)}
+    return Judgement(verdict, told, notes)
+
+
+def _ledger(material: Material, users: Users, plays: pa.Table, model: Bundle) -> dict:
+    vectors = model.video_vectors(material.night)
+    made = evaluation.ranked_funnel(material.night, users, vectors, model.user_vectors, model.score)
+    return ledger.account(material.night, users, plays, made, evaluation.LENGTH)
 
 
 def _lister(material: Material, users: Users, model: Bundle) -> Lister:

@@ -16,9 +16,10 @@ from funnel.users import Users, cut_users
 from lake.dates import DAY_US, midnight_us
 from lake.hashing import splitmix64
 
-ENOUGH_USERS = 300
+FEWEST_USERS, SHARE_OF_USERS, MOST_NEEDED = 300, 0.25, 3000
 LARGEST_SHARE = 0.25
 FEWEST_KNOWN = 3
+PERSONAL_ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,17 @@ class LabelDays:
 
 
 def choose(users: Users, as_of: date, horizon_days: int) -> LabelDays:
-    """Double the horizon until 300 users were there before and in these days, or a quarter of all plays is in them;
-    never more than half of the log's span, so that retrieval has something to learn from before them."""
+    """Double the horizon until enough users were there before and in these days (300, and a quarter of all up to 3,000:
+    fewer would say little about the rest), or a quarter of all plays is in them; never more than half of the log's
+    span, so that retrieval has something to learn from before them."""
     end = midnight_us(as_of)
+    enough = max(FEWEST_USERS, min(MOST_NEEDED, int(SHARE_OF_USERS * users.size)))
     longest = max(int((end - int(users.event_us.min(initial=end))) // (2 * DAY_US)), 1)
     days = min(horizon_days, longest)
     while True:
         start = end - days * DAY_US
         there = cut_at(users, np.full(users.size, start))
-        if int(((np.diff(there.offsets) > 0) & (plays_in(users, start) > 0)).sum()) >= ENOUGH_USERS:
+        if int(((np.diff(there.offsets) > 0) & (plays_in(users, start) > 0)).sum()) >= enough:
             return LabelDays(days, False)
         wider = (users.event_us >= end - 2 * days * DAY_US).mean() if len(users.event_us) else 1.0
         if wider > LARGEST_SHARE or 2 * days > longest:
@@ -60,9 +63,14 @@ def cut_at(users: Users, cuts_us: np.ndarray) -> Users:
     return cut_users(users, cuts_us[ragged.row_of(users.offsets)])
 
 
-def cuts(users: Users, as_of: date, chosen: LabelDays) -> np.ndarray:
-    """i64[U]: when each user's list is made. Personal cuts fall, by hash of the user, between the first and the last
-    play of the label days, after at least three known plays."""
+def rounds(chosen: LabelDays) -> int:
+    """How many lists each user gets: those with personal cuts are few, so each is cut several times."""
+    return PERSONAL_ROUNDS if chosen.personal else 1
+
+
+def cuts(users: Users, as_of: date, chosen: LabelDays, turn: int = 0) -> np.ndarray:
+    """i64[U]: when each user's list is made. Personal cuts fall, by hash of user and turn, between the first and the
+    last play of the label days, after at least three known plays."""
     start = midnight_us(chosen.start(as_of))
     found = np.full(users.size, start)
     if not chosen.personal:
@@ -71,6 +79,7 @@ def cuts(users: Users, as_of: date, chosen: LabelDays) -> np.ndarray:
         times = users.event_us[users.offsets[row]:users.offsets[row + 1]]
         first = max(int(np.searchsorted(times, start)), FEWEST_KNOWN)
         if first < len(times):
-            place = first + int(splitmix64(users.user_ids[row:row + 1])[0] % np.uint64(len(times) - first))
+            drawn = splitmix64(splitmix64(users.user_ids[row:row + 1]).view(np.int64) + turn)[0]
+            place = first + int(drawn % np.uint64(len(times) - first))
             found[row] = times[place]
     return found

@@ -8,9 +8,9 @@ from funnel import ragged
 from funnel.candidates import candidate_rules, generate
 from funnel.neighbours import neighbours
 from funnel.night import Night
-from funnel.ranking import ranking_features
+from funnel.ranking import FEATURE_NAMES, ranking_features
 from funnel.retrieval import Retrieval, exact_top
-from funnel.users import Users, take_users
+from funnel.users import Users, index_in, take_users
 from training.fitted import FittedRetrieval
 from training.sequences import pieces
 
@@ -18,36 +18,45 @@ LIST_LENGTH = 50
 USERS_AT_ONCE = 512
 NEGATIVES = 120
 MOST_USERS = 10_000
+KEPT_PER_PLAY = 0.9
 
 
 @dataclass(frozen=True, eq=False)
 class ListExamples:
-    """n candidates of Q lists. features f32[n, F]; watched bool[n]; offsets i64[Q+1]; user_ids i64[Q]. Every watched
-    candidate is there, of the others at most 120 a list; `weight` f32[n] is how many candidates a row stands for."""
+    """n candidates of Q lists. features f32[n, F]; gain f32[n], above 0 where it was watched; offsets i64[Q+1];
+    user_ids i64[Q]. Every watched candidate is there, of the others at most 120 a list; `weight` f32[n] is how many
+    candidates a row stands for."""
 
     features: np.ndarray
-    watched: np.ndarray
+    gain: np.ndarray
     weight: np.ndarray
     offsets: np.ndarray
     user_ids: np.ndarray
 
+    @property
+    def watched(self) -> np.ndarray:
+        return self.gain > 0
+
 
 @dataclass(frozen=True, eq=False)
 class Plays:
-    """Plays to predict: ragged per user, i64 video ids."""
+    """Plays to predict: ragged per user, i64 video ids in order of time. kept_per_play: what the second of them is
+    worth of the first, the third of the second …"""
 
     offsets: np.ndarray
     video_ids: np.ndarray
+    kept_per_play: float = 1.0
 
     @property
     def row(self) -> np.ndarray:
         return ragged.row_of(self.offsets)
 
 
-def plays_after(users: Users, cuts_us: np.ndarray) -> Plays:
-    """Each user's plays of the kept history at or after an instant of his own, i64[U]."""
+def plays_after(users: Users, cuts_us: np.ndarray, personal: bool = False) -> Plays:
+    """Each user's plays of the kept history at or after an instant of his own, i64[U]. personal: an instant in the
+    middle of a sitting, which says most about what comes next."""
     later = users.event_us >= cuts_us[ragged.row_of(users.offsets)]
-    return Plays(ragged.keep(users.offsets, later), users.video_ids[later])
+    return Plays(ragged.keep(users.offsets, later), users.video_ids[later], KEPT_PER_PLAY if personal else 1.0)
 
 
 def retrieval_of(fitted: FittedRetrieval, night: Night) -> Retrieval:
@@ -70,13 +79,29 @@ def make(night: Night, cut: Users, plays: Plays, fitted: FittedRetrieval, seed: 
         users = take_users(cut, rows[piece])
         flat, offsets = ragged.take(plays.offsets, rows[piece])
         found = generate(night, users, near, retrieval, fitted.user_vectors(users), candidate_rules(LIST_LENGTH))
-        wanted = ragged.row_of(offsets) * night.size + night.index_of(plays.video_ids[flat])
-        wanted = wanted[night.index_of(plays.video_ids[flat]) >= 0]
-        watched = np.isin(found.user_index * night.size + found.video_index, wanted)
-        kept, weight = _sample(found.offsets, watched, rng)
-        parts.append((ranking_features(night, users, found)[kept], watched[kept], weight[kept],
+        gain = _gain(found.user_index * night.size + found.video_index, offsets,
+                     night.index_of(plays.video_ids[flat]), night.size, plays.kept_per_play)
+        kept, weight = _sample(found.offsets, gain > 0, rng)
+        parts.append((ranking_features(night, users, found)[kept], gain[kept], weight[kept],
                       np.diff(ragged.keep(found.offsets, kept)), users.user_ids))
     return _useful(parts)
+
+
+def _gain(candidates: np.ndarray, offsets: np.ndarray, video: np.ndarray, videos: int, kept: float) -> np.ndarray:
+    """f32[N]: what each candidate (keys user · V + video) is worth: kept^place of its first play after the cut."""
+    keys = (ragged.row_of(offsets) * videos + video)[video >= 0]
+    worth = np.float32(kept) ** ragged.place_in_row(offsets)[video >= 0]
+    keys, first = np.unique(keys, return_index=True)
+    place = index_in(keys, candidates)
+    return np.where(place >= 0, np.append(worth[first], 0)[place], 0).astype(np.float32)
+
+
+def together(parts: list[ListExamples]) -> ListExamples:
+    """The lists of several rounds as one."""
+    return ListExamples(*(np.concatenate([getattr(part, name) for part in parts]) for name in
+                          ("features", "gain", "weight")),
+                        ragged.offsets_of(np.concatenate([np.diff(part.offsets) for part in parts])),
+                        np.concatenate([part.user_ids for part in parts]))
 
 
 def _sample(offsets: np.ndarray, watched: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -91,10 +116,10 @@ def _sample(offsets: np.ndarray, watched: np.ndarray, rng: np.random.Generator) 
 def _useful(parts: list[tuple[np.ndarray, ...]]) -> ListExamples:
     """Lists with at least one watched candidate; the others teach nothing about order."""
     if not parts:
-        return ListExamples(np.zeros((0, 0), np.float32), np.zeros(0, bool), np.zeros(0, np.float32),
+        return ListExamples(np.zeros((0, len(FEATURE_NAMES)), np.float32), np.zeros(0, np.float32), np.zeros(0, np.float32),
                             np.zeros(1, np.int64), np.zeros(0, np.int64))
-    features, watched, weight, lengths, user_ids = (np.concatenate(part) for part in zip(*parts, strict=True))
+    features, gain, weight, lengths, user_ids = (np.concatenate(part) for part in zip(*parts, strict=True))
     offsets = ragged.offsets_of(lengths)
-    useful = np.bincount(ragged.row_of(offsets)[watched], minlength=len(lengths)) > 0
+    useful = np.bincount(ragged.row_of(offsets)[gain > 0], minlength=len(lengths)) > 0
     rows, kept = ragged.take(offsets, np.flatnonzero(useful))
-    return ListExamples(features[rows], watched[rows], weight[rows], kept, user_ids[useful])
+    return ListExamples(features[rows], gain[rows], weight[rows], kept, user_ids[useful])

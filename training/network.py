@@ -10,7 +10,10 @@ AMOUNT = "watch_ms"
 
 
 class Heads(nn.Module):
-    """Standardise → two hidden layers beside a straight line → one logit per head: [n, F] → [n, H]."""
+    """Standardise → two hidden layers beside a straight line → one logit per head: [n, F] → [n, H].
+
+    The straight line is what is learned on top of `prior`, weights that are known to be sensible before any example.
+    """
 
     def __init__(self, features: int, hidden: tuple[int, ...], heads: tuple[str, ...], dropout: float) -> None:
         super().__init__()
@@ -18,11 +21,12 @@ class Heads(nn.Module):
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
         self.register_buffer("clip", torch.tensor(CLIP))
+        self.register_buffer("prior", torch.zeros(len(heads), features))
         widths = (features, *hidden)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, hidden, strict=False))
         self.deep, self.straight = nn.Linear(widths[-1], len(heads)), nn.Linear(features, len(heads), bias=False)
         with torch.no_grad():
-            self.straight.weight.zero_()
+            self.straight.weight.zero_(), self.deep.weight.zero_()
 
     def standardise(self, features: np.ndarray) -> None:
         """Learn mean and spread of f32[n, F]; a constant feature counts nothing."""
@@ -32,7 +36,7 @@ class Heads(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         x = ((features - self.mean) * self.scale).clamp(-self.clip, self.clip)     # [n, F]
-        line = self.straight(x)                                           # [n, H]
+        line = functional.linear(x, self.straight.weight + self.prior)     # [n, H]
         for layer in self.layers:
             x = functional.dropout(functional.silu(layer(x)), self.dropout, self.training)
         return self.deep(x) + line

@@ -17,7 +17,7 @@ from torch.nn import functional
 from funnel import ragged
 from funnel.ranking import FEATURE_NAMES
 from lake.hashing import splitmix64
-from training import calibration, metrics
+from training import calibration
 from training.calibration import Calibration
 from training.lists import ListExamples
 from training.loop import device
@@ -29,6 +29,7 @@ HELD_OUT_OF = 5
 FEWEST_LISTS = 20
 LEAST_STEPS = 20
 PLAY = ("play",)
+SOURCES_AGREE = ("retrieval_gap", "explained_share", "lately_share", "followed_share")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ def held_out(user_ids: np.ndarray) -> np.ndarray:
 def choose(examples: ListExamples, lists: np.ndarray) -> ListExamples:
     """The lists where the mask bool[Q] is true."""
     rows, offsets = ragged.take(examples.offsets, np.flatnonzero(lists))
-    return ListExamples(examples.features[rows], examples.watched[rows], examples.weight[rows], offsets,
+    return ListExamples(examples.features[rows], examples.gain[rows], examples.weight[rows], offsets,
                         examples.user_ids[lists])
 
 
@@ -65,6 +66,7 @@ def fit(examples: ListExamples, settings: RankerSettings, search: bool, report: 
     torch.manual_seed(settings.seed)
     network = Heads(examples.features.shape[1], settings.hidden, PLAY, settings.dropout)
     network.standardise(learned.features)
+    network.prior[0, [FEATURE_NAMES.index(name) for name in SOURCES_AGREE]] = settings.prior
     network.to(device())
     epochs = _epochs(network, learned, judged, settings, search, report)
     scores = logits(network, judged.features)[:, 0]
@@ -77,7 +79,6 @@ def by_retrieval(settings: RankerSettings) -> FittedRanker:
     """A ranker that only passes the retrieval score on, uncalibrated: what a log without training lists gets."""
     network = Heads(len(FEATURE_NAMES), settings.hidden, PLAY, 0.0)
     with torch.no_grad():
-        network.deep.weight.zero_()
         network.deep.bias.zero_()
         network.straight.weight[0, FEATURE_NAMES.index("retrieval_score")] = 1
         network.clip.fill_(1e6)
@@ -117,8 +118,9 @@ def _pass(network: Heads, learned: ListExamples, optimizer: torch.optim.Optimize
     for begin in range(0, len(order), lists):
         rows, offsets = ragged.take(learned.offsets, order[begin:begin + lists])
         batch = (torch.from_numpy(array).to(where) for array in (
-            learned.features[rows], learned.watched[rows], learned.weight[rows], ragged.row_of(offsets)))
+            learned.features[rows], learned.gain[rows], learned.weight[rows], ragged.row_of(offsets)))
         loss = _loss(network, *batch, settings.pointwise)
+        loss = loss + settings.strength / len(learned.user_ids) * _from_prior(network)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -126,26 +128,32 @@ def _pass(network: Heads, learned: ListExamples, optimizer: torch.optim.Optimize
     return total / max(steps, 1)
 
 
-def _loss(network: Heads, features: Tensor, watched: Tensor, weight: Tensor, row: Tensor, pointwise: float) -> Tensor:
+def _from_prior(network: Heads) -> Tensor:
+    """How far the straight line has moved: what few lists can't tell stays as it was before any."""
+    moved = network.straight.weight.square().sum()
+    return moved if network.layers else moved + network.deep.weight.square().sum()
+
+
+def _loss(network: Heads, features: Tensor, gain: Tensor, weight: Tensor, row: Tensor, pointwise: float) -> Tensor:
     scores = network(features)[:, 0]                                                   # [n]
     lists = int(row[-1]) + 1
     top = scores.detach().new_full((lists,), -1e9).scatter_reduce(0, row, scores.detach(), "amax")
     mass = scores.new_zeros(lists).index_add(0, row, weight * torch.exp(scores - top[row]))
-    own = (scores - top[row] - torch.log(mass)[row]) * watched                         # [n] log share of each positive
-    positives = scores.new_zeros(lists).index_add(0, row, watched.float())
-    listwise = -(own / positives[row].clamp(min=1)).sum() / lists
-    plain = functional.binary_cross_entropy_with_logits(scores, watched.float(), weight, reduction="sum")
+    own = (scores - top[row] - torch.log(mass)[row]) * gain                            # [n] log share of each positive
+    gains = scores.new_zeros(lists).index_add(0, row, gain)
+    listwise = -(own / gains[row].clamp(min=1e-9)).sum() / lists
+    plain = functional.binary_cross_entropy_with_logits(scores, (gain > 0).float(), weight, reduction="sum")
     return listwise + pointwise * plain / weight.sum()
 
 
 def quality(scores: np.ndarray, examples: ListExamples) -> float:
-    """NDCG@10 of ordering these sampled lists by score: to compare epochs, never to report."""
+    """NDCG@10 of ordering these sampled lists by score, in units of their gains: to compare epochs, never to report."""
     if not len(examples.user_ids):
         return 0.0
     row, place = ragged.row_of(examples.offsets), ragged.place_in_row(examples.offsets)
-    order = np.lexsort((place, -scores, row))
-    hits = np.zeros((len(examples.user_ids), 10), bool)
-    first = place < 10  # after sorting by row, the n-th place of a row holds its n-th best
-    hits[row[first], place[first]] = examples.watched[order][first]
-    relevant = np.bincount(row[examples.watched], minlength=len(hits))
-    return float(metrics.ndcg(hits, relevant, 10).mean())
+    discount = np.where(place < 10, 1 / np.log2(place + 2), 0)
+
+    def gained(key: np.ndarray) -> np.ndarray:
+        return np.bincount(row, examples.gain[np.lexsort((place, -key, row))] * discount, len(examples.user_ids))
+
+    return float((gained(scores) / np.maximum(gained(examples.gain), 1e-9)).mean())

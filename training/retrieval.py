@@ -61,6 +61,8 @@ class Block(nn.Module):
             self.mix.weight[2 * width:] = torch.eye(width)
             self.out.weight.copy_(torch.eye(width))
             self.down.weight.zero_()
+            self.near.weight.zero_()
+            self.near.weight[:, 0] = -8.0 * settings.recency  # a play n plays back begins at (1 + n)^-recency
 
     def forward(self, x: Tensor, ago: Tensor, hidden: Tensor) -> Tensor:
         """x [B, L, d]; ago [B, L, L, 4]: how long ago; hidden [L, L] true where a query may not look → [B, L, d]."""

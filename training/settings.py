@@ -3,7 +3,7 @@
 import math
 from dataclasses import asdict, dataclass
 
-SCALING = 1  # raise it when the functions below choose otherwise, or the models themselves change
+SCALING = 2  # raise it when the functions below choose otherwise, or the models themselves change
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,8 @@ class RetrievalSettings:
 
     length: plays of a history that are read. negatives: sampled per step, 0 = full softmax over the catalogue.
     moments: midnights at which popularity is known while training. epochs: at most so many; early stopping may end
-    before, and a refit runs exactly `epochs`.
+    before, and a refit runs exactly `epochs`. recency: where attention begins, a play n plays back weighs
+    (1 + n)^-recency.
     """
 
     width: int = 64
@@ -28,13 +29,15 @@ class RetrievalSettings:
     weight_decay: float = 0.1
     dropout: float = 0.3
     id_dropout: float = 0.1
+    recency: float = 1.0
     seed: int = 1
 
 
 @dataclass(frozen=True)
 class RankerSettings:
     """The multi-head ranker and how it is fitted. hidden: widths of its layers. pointwise: the share of
-    plain cross entropy beside the listwise loss."""
+    plain cross entropy beside the listwise loss. prior: what each source is worth before any list was seen, per standard
+    deviation; strength: how many lists' worth of evidence stands against leaving it."""
 
     hidden: tuple[int, ...] = (64, 32)
     epochs: int = 10
@@ -44,6 +47,8 @@ class RankerSettings:
     weight_decay: float = 1e-3
     dropout: float = 0.1
     pointwise: float = 0.1
+    prior: float = 0.0
+    strength: float = 0.0
     seed: int = 2
 
 
@@ -60,10 +65,11 @@ def retrieval_settings(plays: int, users: int, videos: int) -> RetrievalSettings
     )
 
 
-def ranker_settings(lists: int) -> RankerSettings:
-    """Settings for so many training lists: a straight line for a few hundred, hidden layers from there on."""
-    if lists < 300:
-        return RankerSettings(hidden=(), weight_decay=0.05, learning_rate=1e-2)
+def ranker_settings(lists: int, personal: bool) -> RankerSettings:
+    """Settings for so many training lists: hidden layers where they are lists as nights make them, from 300 on; a
+    straight line that begins as a sum of the sources where they are few, or cut in the middle of sittings."""
+    if lists < 300 or personal:
+        return RankerSettings(hidden=(), epochs=20, weight_decay=0.0, learning_rate=3e-3, prior=1.0, strength=300.0)
     return RankerSettings(hidden=(64, 32))
 
 

@@ -1,19 +1,21 @@
 """Worlds made by hand, small enough to say why each candidate is there."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
+from funnel import ragged
 from funnel.candidates import SOURCES, CandidateRules, Candidates, generate
 from funnel.neighbours import NeighbourRules, neighbours
 from funnel.night import Night
+from funnel.recent import recent
 from funnel.retrieval import Retrieval, exact_top
 from funnel.users import Users
 from lake.dates import DAY_US, midnight_us
 from tests.funnel.worlds import AS_OF, hand_made, random_night, random_users, watching
 
-NOTHING = CandidateRules(0, 0, 0, 0, 0, 0, 0, 0)
+NOTHING = CandidateRules(*[0] * len(fields(CandidateRules)))
 
 
 def found(night: Night, users: Users, candidates: Candidates) -> dict[int, dict[int, str]]:
@@ -135,7 +137,7 @@ def test_neighbours_equal_loops(shrink: float) -> None:
         sets.append(set(index))
         for n, first in enumerate(index):
             plays[first] += 1
-            for distance in range(1, 4):
+            for distance in range(1, rules.follow_within + 1):
                 if n + distance < len(index) and index[n + distance] != first:
                     follows[first, index[n + distance]] += 1 / distance
     both = np.array([[sum(i in s and j in s for s in sets) if i != j else 0 for j in range(40)] for i in range(40)])
@@ -144,6 +146,28 @@ def test_neighbours_equal_loops(shrink: float) -> None:
     assert np.allclose(made.co_watched.toarray(), np.divide(both, norm, where=norm > 0, out=np.zeros((40, 40))))
     total = plays[:, None] + shrink
     assert np.allclose(made.followed.toarray(), np.divide(follows, total, where=total > 0, out=np.zeros((40, 40))))
+
+
+def test_explained_equals_the_closed_form() -> None:
+    """Steck 2019: B = I - P / diag(P), P = (X'X + ridge)^-1, diagonal 0; here its positive part on a grid."""
+    night = random_night(30)
+    users = random_users(night, 40)
+    made = neighbours(night, users, NeighbourRules(keep=30, ridge=2.0)).explained.toarray()
+    watched = np.zeros((users.size, night.size))
+    rows, places = ragged.row_of(users.seen_offsets), night.index_of(users.seen_video_ids)
+    watched[rows[places >= 0], places[places >= 0]] = 1
+    often = np.flatnonzero(watched.sum(0) >= 2)
+    inverse = np.linalg.inv(watched[:, often].T @ watched[:, often] + 2 * np.eye(len(often)))
+    between = np.maximum(-inverse / np.diag(inverse), 0)
+    np.fill_diagonal(between, 0)
+    assert np.allclose(made[np.ix_(often, often)], between, atol=2e-4) and made.sum() > 0
+    assert not made[:, np.setdiff1d(np.arange(night.size), often)].any(), "watched by one person explains nothing"
+
+
+def test_lately_asks_for_the_last_twenty_plays_fading() -> None:
+    night = hand_made(list(range(10, 40)))
+    asked = recent(night, watching({1: list(range(10, 40))})).lately(night.size).toarray()[0]
+    assert np.allclose(asked[-3:], [0.64, 0.8, 1]) and (asked[:10] == 0).all() and (asked[10:] > 0).all()
 
 
 def test_only_the_strongest_neighbours_are_kept() -> None:

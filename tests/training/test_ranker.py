@@ -20,7 +20,7 @@ def lists(count: int, planted: bool, seed: int = 0) -> ListExamples:
     wish = features[:, 3] + features[:, 8] if planted else rng.normal(size=count * 30)
     watched = rng.random(count * 30) < 1 / (1 + np.exp(4 - 2 * wish))
     watched[::30] = True
-    return ListExamples(features, watched, np.ones(count * 30, np.float32), ragged.offsets_of(np.full(count, 30)),
+    return ListExamples(features, watched.astype(np.float32), np.ones(count * 30, np.float32), ragged.offsets_of(np.full(count, 30)),
                         np.arange(1000, 1000 + count))
 
 

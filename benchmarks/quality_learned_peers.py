@@ -1,0 +1,108 @@
+"""ALS and BPR of `implicit` and SASRec of `rectools`, in an environment of their own (they want an older numpy).
+
+    PEERS_PYTHON benchmarks/quality_learned_peers.py MODEL PLAYS.parquet USERS.parquet OUT.parquet --settings JSON
+
+PLAYS: user, item (small integers), oldest first within a user. USERS: user. OUT: user, rank from 1, item, unseen ones.
+Imports nothing of Nightreel: Parquet is all that passes between the two environments.
+"""
+
+import argparse
+import json
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from scipy import sparse
+
+LENGTH = 100
+SEED = 7
+PATIENCE = 3
+MOST_EPOCHS = 100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", choices=("als", "bpr", "sasrec"))
+    for name in ("plays", "users", "out"):
+        parser.add_argument(name)
+    parser.add_argument("--settings", type=json.loads, default={})
+    chosen = parser.parse_args()
+    plays, users = pq.read_table(chosen.plays).to_pandas(), pq.read_table(chosen.users)["user"].to_numpy()
+    make = sasrec if chosen.model == "sasrec" else factors
+    make(chosen.model, plays, users, chosen.settings).to_parquet(chosen.out)
+
+
+def factors(name: str, plays: pd.DataFrame, users: np.ndarray, settings: dict) -> pd.DataFrame:
+    """Matrix factorisation of who played what."""
+    from implicit.als import AlternatingLeastSquares
+    from implicit.bpr import BayesianPersonalizedRanking
+
+    made = {"als": AlternatingLeastSquares, "bpr": BayesianPersonalizedRanking}[name](random_state=SEED, **settings)
+    shape = (int(plays["user"].max()) + 1, int(plays["item"].max()) + 1)
+    played = sparse.csr_matrix((np.ones(len(plays), np.float32), (plays["user"], plays["item"])), shape)
+    played.data[:] = 1
+    made.fit(played, show_progress=False)
+    items, scores = made.recommend(users, played[users], N=min(LENGTH, shape[1]), filter_already_liked_items=True)
+    there = (items >= 0) & (scores > np.finfo(np.float32).min)
+    row, rank = np.nonzero(there)
+    return pd.DataFrame({"user": users[row], "rank": rank + 1, "item": items[row, rank]})
+
+
+def sasrec(_: str, plays: pd.DataFrame, users: np.ndarray, settings: dict) -> pd.DataFrame:
+    """SASRec with a full softmax. First with everybody's last play held out, until it stops getting better or half of
+    the minutes are gone; then on everything, for as many epochs or the other half. Both are said."""
+    from rectools.dataset import Dataset
+
+    minutes = settings.pop("minutes")
+    table = pd.DataFrame({"user_id": plays["user"], "item_id": plays["item"], "weight": 1.0, "datetime":
+                          pd.Timestamp("2000-01-01") + pd.to_timedelta(np.arange(len(plays)), unit="s")})
+    data = Dataset.construct(table)
+    begun = time.monotonic()
+    epochs = _fit(data, settings, minutes / 2, MOST_EPOCHS, True)[1]
+    model, ran = _fit(data, settings, minutes / 2, epochs, False)
+    capped = " (stopped by the cap)" if ran < epochs else ""
+    print(f"sasrec: best after {epochs} epochs, ran {ran}{capped}, {time.monotonic() - begun:.0f} s", file=sys.stderr)
+    told = model.recommend(users=users, dataset=data, k=LENGTH, filter_viewed=True,
+                           on_unsupported_targets="ignore")
+    return told.rename(columns={"user_id": "user", "item_id": "item"})[["user", "rank", "item"]].astype(np.int64)
+
+
+def _fit(data: object, settings: dict, minutes: float, epochs: int, search: bool) -> tuple[object, int]:
+    """A fitted model, and its best epoch when searching, else how many were run."""
+    from pytorch_lightning import Callback, Trainer, seed_everything
+    from rectools.models import SASRecModel
+
+    class Watch(Callback):
+        """Losses on what was held out; stops when they stop falling or the time is over."""
+
+        def on_fit_start(self, trainer: Trainer, module: object) -> None:
+            self.begun, self.losses, self.ran = time.monotonic(), [], 0
+
+        def on_train_epoch_end(self, trainer: Trainer, module: object) -> None:
+            self.ran += 1
+            loss = trainer.callback_metrics.get(SASRecModel.val_loss_name)
+            if search and loss is not None:
+                self.losses.append(float(loss))
+                trainer.should_stop |= len(self.losses) - int(np.argmin(self.losses)) > PATIENCE
+            spent = time.monotonic() - self.begun
+            trainer.should_stop |= spent + spent / self.ran > minutes * 60
+            print(f"sasrec epoch {self.ran}: {spent:.0f} s, {self.losses[-1:]}", file=sys.stderr, flush=True)
+
+    def trainer() -> Trainer:
+        return Trainer(max_epochs=epochs, min_epochs=1, devices=1, logger=False, enable_checkpointing=False,
+                       enable_progress_bar=False, enable_model_summary=False, callbacks=[Watch()], accelerator="cpu")
+
+    def last_of_each(interactions: pd.DataFrame) -> np.ndarray:
+        return (~interactions.duplicated("user_id", keep="last")).to_numpy()
+
+    seed_everything(SEED)
+    model = SASRecModel(get_trainer_func=trainer, get_val_mask_func=last_of_each if search else None, **settings)
+    model.fit(data)
+    watch = next(each for each in model.fit_trainer.callbacks if isinstance(each, Watch))
+    return model, int(np.argmin(watch.losses)) + 1 if search and watch.losses else watch.ran
+
+
+if __name__ == "__main__":
+    main()

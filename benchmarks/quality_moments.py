@@ -1,0 +1,111 @@
+"""When to judge, and what is known then: cuts in time, and the log without everybody's last play."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks import quality_log as logs
+from benchmarks import quality_truth as truths
+from benchmarks.quality_log import Plays, Split
+from jobs.command import say
+from lake import lineage, snapshot
+from lake.dates import day_of_us, midnight_us
+
+ROOT = Path(__file__).resolve().parent.parent
+HORIZON_DAYS = 7
+ENOUGH_USERS = 200
+CUTS = (0.5, 0.6, 0.7, 0.8, 0.9)
+NIGHTS_BACK = (21, 14, 7)
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """One cut, and the protocols that judge its lists, each until a day of its own. sample: places of users who were
+    drawn without looking at what they did next, for what only a simulated world can tell."""
+
+    split: Split
+    judged: dict[str, Split]
+    tuning: Split
+    sample: np.ndarray
+
+
+def job(home: str, module: str, *arguments: str) -> None:
+    """Run one job on a home, its lines passed on; stop where it fails."""
+    command([sys.executable, "-m", module, *arguments], home)
+
+
+def command(argv: list[str], home: str) -> None:
+    environment = {**os.environ, "NIGHTREEL_HOME": home, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    done = subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in done.stdout:
+        say(f"  {line.rstrip()}")
+    errors = done.stderr.read()
+    if done.wait():
+        raise SystemExit(f"error: {' '.join(argv)} failed:\n{errors[-2000:]}")
+
+
+def moments(scratch: Path, home: str, end: date, events: pa.Table, protocols: list[str],
+            simulated: bool) -> list[Moment]:
+    """Every cut to judge at, each with lists of its own."""
+    plays, found = logs.plays_of(events), []
+    if set(protocols) & {"time_split", "rolling"}:
+        for as_of, until in cuts(end, plays, protocols):
+            found.append(timed(home, as_of, until, end, plays, protocols, simulated))
+    if "leave_one_out" in protocols:
+        found.append(leave_one_out(scratch, home, end, events))
+    return found
+
+
+def cuts(end: date, plays: Plays, protocols: list[str]) -> list[tuple[date, date | None]]:
+    """(as_of, until): the last week, and weeks before it for `rolling`; where too few people come back in a week, days
+    that part the plays at 50 … 90 %, each until the next. until None: only `rolling` judges there."""
+    last = end - timedelta(days=HORIZON_DAYS)
+    known = np.unique(plays.user_id[plays.time_us < midnight_us(last)])
+    if len(np.intersect1d(known, plays.user_id[plays.time_us >= midnight_us(last)])) >= ENOUGH_USERS:
+        nights = [end - timedelta(days=back) for back in NIGHTS_BACK] if "rolling" in protocols else [last]
+        return [(night, end if night == last else None) for night in nights]
+    order = np.sort(plays.time_us)
+    days = sorted({day_of_us(int(order[int(share * len(order))])) for share in CUTS})
+    return list(zip(days, [*days[1:], end], strict=True))
+
+
+def timed(home: str, as_of: date, until: date | None, end: date, plays: Plays, protocols: list[str],
+          simulated: bool) -> Moment:
+    job(home, "jobs.build", "catalogue", "--as-of", str(as_of))
+    week = min(as_of + timedelta(days=HORIZON_DAYS), end)
+    judged = {}
+    if "time_split" in protocols and until:
+        judged["time_split"] = logs.timed(f"time_split {as_of}", home, as_of, until, plays)
+    if "rolling" in protocols:
+        judged["rolling"] = logs.timed(f"rolling {as_of}", home, as_of, week, plays)
+    widest = max(judged.values(), key=lambda split: len(split.judged))
+    days = ((until or week) - as_of).days
+    drawn = np.random.default_rng(0).permutation(len(widest.user_ids))[:truths.USERS * simulated]
+    return Moment(widest, judged, logs.earlier(widest, days), np.sort(drawn))
+
+
+def leave_one_out(scratch: Path, full: str, end: date, events: pa.Table) -> Moment:
+    """A home of its own, landed without each user's last play."""
+    os.environ["NIGHTREEL_HOME"] = full
+    folder, home = scratch / "log-without-last", str(scratch / "home-without-last")
+    videos = pa.concat_tables(snapshot.read(lineage.landed(entry)) for entry in lineage.landings("raw_videos"))
+    logs.write_without_last(events, videos, folder)
+    job(home, "jobs.land", str(folder), "--preset", "nightreel")
+    os.environ["NIGHTREEL_HOME"] = home
+    last = date.fromisoformat(lineage.landings("raw_events")[-1]["end"])
+    job(home, "jobs.build", "events", "catalogue", "--as-of", str(last))
+    known = logs.plays_of(logs.events_of(home, last))
+    split = logs.last_of_each("leave_one_out", home, last, known, pq.read_table(folder / "held_out.parquet"))
+    return Moment(split, {"leave_one_out": split}, logs.one_earlier(split), np.zeros(0, np.int64))
+
+
+def asked(moment: Moment) -> np.ndarray:
+    """Places of the users that somebody needs lists of, ascending."""
+    return np.unique(np.concatenate([moment.sample, *(each.judged for each in moment.judged.values())]))
