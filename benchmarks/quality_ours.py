@@ -7,7 +7,6 @@ lists as `jobs.recommendations` does, with exact search.
 """
 
 import argparse
-import os
 import sys
 import time
 from datetime import date
@@ -18,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 from jobs import build
 from jobs.command import say

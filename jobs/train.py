@@ -7,7 +7,6 @@ log says why. Run again, it finds what it made and changes nothing.
 """
 
 import argparse
-import os
 import sys
 import time
 from datetime import date
@@ -46,8 +45,6 @@ def logged(identity: str) -> dict | None:
 
 
 def _train(plan: Plan, holdout_days: int) -> Manifest:
-    # Spinning threads would starve whatever shares the machine; must be said before torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from training import card, session
 
     started = time.monotonic()

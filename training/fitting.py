@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
+import torch
 
 from funnel.night import Night, load_histories, load_night, with_features
 from funnel.rewind import rewind
@@ -55,7 +56,9 @@ def load(as_of: date) -> Material:
 def fit(material: Material, days: LabelDays, chosen: Chosen | None, earlier: FittedRetrieval | None,
         report: Report) -> tuple[Bundle, Chosen]:
     """Fit retrieval and ranker. chosen: None to search. earlier: a retrieval model fitted as of the label days' start,
-    where there is one already."""
+    where there is one already. On a CPU, one thread: matrices are so small that more of them mostly wait for each other,
+    and sums keep their order on any number of cores."""
+    torch.set_num_threads(1)
     start, users = days.start(material.as_of), material.users
     before = label_days.cut_at(users, np.full(users.size, midnight_us(start)))
     night = rewind(material.night, before, start)
