@@ -96,8 +96,8 @@ backfill: setup ## FROM=2026-02-03 TO=2026-02-05: Airflow's own backfill of nigh
 airflow: setup ## ARGS="dags list-runs nightly": Airflow's command line in this project's settings
 	@$(PY) -m jobs.with_airflow airflow $(ARGS)
 
-.PHONY: audit
-audit: ## requirements.txt against known vulnerabilities (pip-audit, in an environment of its own; needs the network)
+.PHONY: advisories
+advisories: ## requirements.txt against known vulnerabilities (pip-audit, in an environment of its own; needs the network)
 	@$(PYTHON) -m venv .audit && .audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	@.audit/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip; rm -rf .audit
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults import publisher
+from tests.faults import orchestration, publisher, spark
 from tests.faults.reader import readers
 
 
@@ -58,9 +58,25 @@ FAULTS = (
     *(Fault(f"kill-9-{name}-at-every-system-call",
             beside_readers(lambda folder, name=name: publisher.kills_at_calls(folder, name)), WHOLE)
       for name in publisher.ACTIONS),
+    *(Fault(f"{error}-in-{name}-at-every-system-call",
+            beside_readers(lambda folder, name=name, error=error: publisher.errors_at_calls(folder, name, error)),
+            "old release or new, whole; the cause is named; the next run ends it")
+      for error in ("ENOSPC", "EIO", "EROFS") for name in ("release", "block")),
+    Fault("ENOSPC-in-dimensions-at-every-system-call",
+          beside_readers(lambda folder: publisher.errors_at_calls(folder, "dimensions", "ENOSPC")),
+          "no snapshot or a whole one; the cause is named; the next run ends it"),
     Fault("two-publishers", little(lambda home: publisher.two_publishers(home, 50)), "one release, both end well"),
     Fault("zombie-publisher", little(publisher.zombie), "stopped before its link, woken late: nothing moved"),
     Fault("rollback-races-publish", little(publisher.rollback_races_a_publish), "the loser changed nothing"),
+    Fault("kill-9-of-driver-jvm-or-worker", spark.killed, "the next run makes the same hashes; no debris, nobody left"),
+    Fault("scheduler-killed-in-each-task", orchestration.scheduler_killed_in_each_task,
+          "real Airflow: the run succeeds, one whole release, no debris, no process left"),
+    Fault("one-date-twice-at-once", orchestration.one_date_twice_at_once,
+          "Airflow and a terminal: both end well, one release, no debris"),
+    Fault("backfill-beside-the-nightly", orchestration.backfill_beside_the_nightly,
+          "the newest night is live, older ones kept or before it"),
+    Fault("task-frozen-until-its-timeout", orchestration.frozen_until_its_timeout,
+          "ended by Airflow, the retry releases, no process left"),
     Fault("400-publishes-clock-set-back", little(publishes), "order right; times flat; a held release reads the same"),
 )
 

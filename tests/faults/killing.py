@@ -78,6 +78,15 @@ def disk_changes(argv: list[str], environment: dict[str, str], home: Path) -> li
     return found
 
 
+def failed_in(call: tuple[str, int], error: str, argv: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Run a command whose n-th call of a kind fails with an error (ENOSPC, EIO, …). Its exit code and last words."""
+    name, n = call
+    done = subprocess.run([STRACE, "-f", "-qq", "-o", "/dev/null", "-e", f"trace={name}",
+                           "-e", f"inject={name}:error={error}:when={n}", *argv],
+                          env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
+    return done.returncode, done.stderr[-500:]
+
+
 def killed_in(call: tuple[str, int], argv: list[str], environment: dict[str, str]) -> bool:
     """Run a command that is killed when it enters the n-th call of a kind, before that takes effect; False when no
     call came that far."""

@@ -1,6 +1,7 @@
 """The publisher under fire, on the little lake of tests/publishing. Each fault returns how often it fired; it raises
 when what N1…N8 of the design promise did not hold."""
 
+import errno
 import multiprocessing
 import os
 import re
@@ -75,9 +76,9 @@ def _in(home: Path, name: str) -> None:
         assert act.act(name, ACTIONS[name]) == 0
 
 
-def kills_at_doors(folder: Path, name: str) -> int:
-    """Killed before each of a command's own changes of the disk."""
-    return _kills(folder, name, lambda home, n: killing.killed_at(n, lambda: _in(home, name)))
+def kills_at_doors(folder: Path, name: str, every: int = 1) -> int:
+    """Killed before each of a command's own changes of the disk, or before every so manieth."""
+    return _kills(folder, name, lambda home, n: killing.killed_at(1 + (n - 1) * every, lambda: _in(home, name)))
 
 
 def kills_at_calls(folder: Path, name: str, limit: int | None = None) -> int:
@@ -87,6 +88,26 @@ def kills_at_calls(folder: Path, name: str, limit: int | None = None) -> int:
     calls = calls if limit is None else calls[::-(-len(calls) // limit)]
     return _kills(folder, name, lambda home, n: n <= len(calls) and killing.killed_in(
         calls[n - 1], command(name), environment(home)), expected=len(calls))
+
+
+def errors_at_calls(folder: Path, name: str, error: str, limit: int | None = None) -> int:
+    """Every system call of a command that changes a file fails once: a full disk, a read-only one, an I/O error. The
+    old release stays whole, the cause is named, and the next run ends it. limit: only so many calls, spread out."""
+    counted = shutil.copytree(folder / "before", folder / f"counted {name} {error}")
+    calls = killing.disk_changes(command(name), environment(counted), counted)
+    calls = calls if limit is None else calls[::-(-len(calls) // limit)]
+    old, new, fired = seen(folder / "before"), seen(counted), 0
+    for n, call in enumerate(calls):
+        home = shutil.copytree(folder / "before", folder / f"{name} {error} {n}")
+        reader.show(folder, home)
+        code, said = killing.failed_in(call, error, command(name), environment(home))
+        assert seen(home) in (old, new) and (code or seen(home) == new), f"{name}: {call} failed with {error}"
+        if code:
+            fired += 1
+            assert os.strerror(getattr(errno, error)) in said, f"{name}: {call} failed with {error}: {said}"
+        _in(home, name)
+        assert seen(home)[1:] == new[1:] and files_of(home) == files_of(counted), f"{name}: after {error} in {call}"
+    return fired
 
 
 def _kills(folder: Path, name: str, kill: Callable[[Path, int], bool], expected: int | None = None) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import erase, replay, rollback
+from jobs import erase, replay, report, rollback
 from jobs.command import Refusal
 from jobs.erase_files import Traces, found_in
 from lake import lineage, numbered_log, snapshot
@@ -21,14 +21,17 @@ from tests.faults import killing, real
 LAST = date(2026, 1, 7)
 
 
-@pytest.fixture(scope="module", params=["text", "integer"])
+@pytest.fixture(scope="module")
 def made(request, tmp_path_factory):
-    """Two homes as a service would have them: with string ids and with integers, with logs, pages and a database."""
-    before = dict(os.environ)
-    folder = tmp_path_factory.mktemp(request.param)
-    home = real.home(folder, text=request.param == "text")
-    who = "viewer-000003-of-the-log" if request.param == "text" else "3"
+    """A home as a service would have it, with integer ids or with strings, with logs, pages and databases."""
+    before, text = dict(os.environ), getattr(request, "param", "integer") == "text"
+    folder = tmp_path_factory.mktemp("erase")
+    home = real.home(folder, text=text)
+    who = "viewer-000003-of-the-log" if text else "3"
     plant(home, who)
+    if text:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        report.main(["--as-of", str(LAST)])
     yield home, who
     os.environ.clear()
     os.environ.update(before)
@@ -44,6 +47,9 @@ def plant(home: Path, who: str) -> None:
     with sqlite3.connect(home / "some.db") as database:
         database.execute("create table told (what text, number integer)")
         database.executemany("insert into told values (?, 3)", [(f"user {who}",), ("3 users",)])
+
+
+BOTH = pytest.mark.parametrize("made", ["text", "integer"], indirect=True)
 
 
 @pytest.fixture
@@ -65,6 +71,7 @@ def others(who: int) -> dict[str, list]:
         "popularity": loaded.table("popularity").to_pylist(), "fallback": loaded.fallback.to_pylist()}
 
 
+@BOTH
 def test_nothing_is_left_and_all_others_stay(there, capsys):
     home, who = there
     whom = erase._person(who)
@@ -89,6 +96,18 @@ def test_nothing_is_left_and_all_others_stay(there, capsys):
     changed = [entry for entry in numbered_log.entries("erasures") if "changes" in entry]
     assert {change["table"] for entry in changed for change in entry["changes"]} >= {
         "raw_events", "histories", "feature_snapshots", "recommendations"}
+
+
+@BOTH
+def test_data_docs_and_databases_never_knew_anybody(there):
+    home, who = there
+    traces = Traces(erase._person(who))
+    told = {path.relative_to(home).parts[0] for path in home.rglob("*") if path.is_file()
+            and found_in(str(path), path.read_bytes(), traces)}
+    assert "reports" in told and not told & {"data_docs", "validation"}
+    if len(who) > 3:
+        database = home / "mlflow/mlflow.db"
+        assert (home / "data_docs/index.html").exists() and not found_in(str(database), database.read_bytes(), traces)
 
 
 def test_nights_go_on_and_roll_back_after_it(there):
@@ -124,7 +143,7 @@ def test_a_night_replays_without_the_user(there, capsys):
 
 def test_killed_anywhere_releases_stay_whole_and_the_next_run_ends_it(there, tmp_path):
     home, who = there
-    for n in range(2 if who == "3" else 20, 400, 45):
+    for n in range(2, 400, 45):
         again = shutil.copytree(home, tmp_path / f"killed {n}")
         os.environ["NIGHTREEL_HOME"] = str(again)
         fired = killing.killed_at(n, lambda: erase.main(["--user", who]))
@@ -153,6 +172,7 @@ def test_models_need_a_decision(there, capsys):
     assert numbered_log.entries("erasures")[0]["decision"] == "to be trained again"
 
 
+@BOTH
 def test_nobody_is_erased_twice_or_by_mistake(there, capsys):
     home, who = there
     releases = numbered_log.numbers("releases")

@@ -13,7 +13,7 @@ from lake import lineage, snapshot
 from lake.lineage import Missing
 from tests.faults import killing, real
 
-DAYS = 6
+DAYS = 5
 NIGHTS = [real.FIRST + timedelta(days=n) for n in range(2, DAYS + 1)]
 TABLES = real.NIGHT[2:]
 
@@ -65,7 +65,7 @@ def _there(as_of: date) -> bool:
         return False
 
 
-@pytest.mark.parametrize("seed", range(int(os.environ.get("NIGHTREEL_SCHEDULES", "3"))))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("NIGHTREEL_SCHEDULES", "2"))))
 def test_any_schedule_gives_the_hashes_of_nights_run_one_by_one(landed, tmp_path, monkeypatch, seed):
     monkeypatch.setenv("NIGHTREEL_HOME", str(shutil.copytree(landed[0] / "fresh", tmp_path / "home")))
     schedule(seed)
@@ -80,7 +80,7 @@ def test_any_schedule_gives_the_hashes_of_nights_run_one_by_one(landed, tmp_path
 def test_a_day_landed_into_a_hole_dirties_exactly_the_nights_after_it(tmp_path, monkeypatch, capsys):
     for name, value in {"NIGHTREEL_HOME": str(tmp_path / "home"), **real.SETTINGS}.items():
         monkeypatch.setenv(name, value)
-    for n in (0, 1, 2, 4, 5):
+    for n in (0, 1, 2, 4):
         real.land_days(tmp_path, [real.FIRST + timedelta(days=n)])
     before = NIGHTS[:2]
     run_range(*before)
@@ -90,7 +90,7 @@ def test_a_day_landed_into_a_hole_dirties_exactly_the_nights_after_it(tmp_path, 
         explain.main(["--as-of", str(NIGHTS[-1]), "--from", str(NIGHTS[0])])
     said = capsys.readouterr().out
     assert "2026-01-05  can't run: 1 days were never sealed: 2026-01-04" in said
-    assert "2026-01-03  histories          reuse" in said and "2026-01-07  histories" not in said
+    assert "2026-01-03  histories          reuse" in said and "2026-01-06  histories" not in said
     real.land_days(tmp_path, [real.FIRST + timedelta(days=3)])
     steps = {(step.as_of, step.table): step for step in explain.steps(list(real.NIGHT), NIGHTS)}
     for as_of in NIGHTS:

@@ -58,7 +58,7 @@ def down() -> Iterator[tuple[str, object]]:
 def test_a_broken_registry_costs_a_bounded_wait_and_nothing_else(planted_home, tmp_path, monkeypatch, capsys, broken):
     monkeypatch.setenv("NIGHTREEL_HOME", str(shutil.copytree(planted_home, tmp_path / "home")))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     (before,) = numbered_log.entries("promotions")
     with broken() as (address, asked):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("//", "//me:hunter2@"))
