@@ -131,7 +131,7 @@ def load(manifest: Manifest, video_ids: np.ndarray, model: Manifest) -> faiss.In
     video_ids: i64[V] of the night, ascending.
     """
     index = parse(snapshot.read_verified(manifest, INDEX), manifest)
-    ids = pq.read_table(io.BytesIO(snapshot.read_verified(manifest, IDS)))["video_id"].to_numpy()
+    ids = indexed(manifest)
     settings = json.loads(snapshot.read_verified(manifest, SETTINGS))
     wrong = _disagreement(index, ids, video_ids, settings, model)
     if wrong:
@@ -139,6 +139,11 @@ def load(manifest: Manifest, video_ids: np.ndarray, model: Manifest) -> faiss.In
     if isinstance(index, faiss.IndexIVF):
         index.nprobe = settings["probes"]
     return index
+
+
+def indexed(manifest: Manifest) -> np.ndarray:
+    """i64[V]: the ids of the videos in an index, sha256 checked."""
+    return pq.read_table(io.BytesIO(snapshot.read_verified(manifest, IDS)))["video_id"].to_numpy()
 
 
 def _disagreement(index: faiss.Index, ids: np.ndarray, video_ids: np.ndarray, settings: dict, model: Manifest) -> str:

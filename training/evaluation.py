@@ -88,14 +88,19 @@ def judge(night: Night, users: Users, truth: Truth, systems: dict[str, Lister]) 
     per_user: dict[str, dict[str, np.ndarray]] = {name: {} for name in METRICS}
     catalogue: dict[str, dict[str, float]] = {"coverage@10": {}, "novelty@10": {}}
     for system, lister in systems.items():
-        parts = [lister(take_users(users, truth.rows[piece])) for piece in pieces(len(truth.rows), USERS_AT_ONCE)]
-        lists = np.concatenate([np.zeros((0, LENGTH), np.int64), *parts])
+        lists = lists_of(lister, users, truth.rows)
         hits = metrics.hits_of(lists, truth.offsets, truth.videos)
         for name, measure in METRICS.items():
             per_user[name][system] = measure(hits, truth.relevant)
         catalogue["coverage@10"][system] = metrics.coverage(lists, night.size, 10)
         catalogue["novelty@10"][system] = metrics.novelty(lists, night.popularity["all"], 10)
     return Judged(users.user_ids[truth.rows], per_user, catalogue)
+
+
+def lists_of(lister: Lister, users: Users, rows: np.ndarray) -> np.ndarray:
+    """i64[len(rows), LENGTH]: the lists of some users, by their places."""
+    parts = [lister(take_users(users, rows[piece])) for piece in pieces(len(rows), USERS_AT_ONCE)]
+    return np.concatenate([np.zeros((0, LENGTH), np.int64), *parts])
 
 
 def popular(night: Night, name: str) -> Lister:

@@ -8,6 +8,7 @@ them); the second, and a later refit, run as many passes. So nothing in a ranker
 
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from training.retrieval import Retrieval
 from training.settings import RankerSettings, RetrievalSettings
 
 VALIDATION_USERS = 2_000
+Planned = TypeVar("Planned", RetrievalSettings, RankerSettings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,28 +56,35 @@ def load(as_of: date) -> Material:
 
 
 def fit(material: Material, days: LabelDays, chosen: Chosen | None, earlier: FittedRetrieval | None,
-        report: Report) -> tuple[Bundle, Chosen]:
+        report: Report, passes: int | None = None) -> tuple[Bundle, Chosen]:
     """Fit retrieval and ranker. chosen: None to search. earlier: a retrieval model fitted as of the label days' start,
-    where there is one already. On a CPU, one thread: matrices are so small that more of them mostly wait for each other,
-    and sums keep their order on any number of cores."""
+    where there is one already. passes: a search ends after so many, where a rough model will do. On a CPU, one thread:
+    matrices are so small that more of them mostly wait for each other, and sums keep their order on any number of
+    cores."""
     torch.set_num_threads(1)
     start, users = days.start(material.as_of), material.users
     before = label_days.cut_at(users, np.full(users.size, midnight_us(start)))
     night = rewind(material.night, before, start)
     cuts_us = [label_days.cuts(users, material.as_of, days, turn) for turn in range(label_days.rounds(days))]
-    plan = chosen.retrieval if chosen else settings.retrieval_settings(
-        len(users.video_ids), users.size, len(material.videos.video_ids))
+    plan = chosen.retrieval if chosen else at_most(passes, settings.retrieval_settings(
+        len(users.video_ids), users.size, len(material.videos.video_ids)))
     if earlier is None:
         truth = _validation(night, users, cuts_us[0]) if chosen is None else None
         earlier = fit_retrieval(before, material.videos, plan, "retrieval before the label days", truth, report)
     examples = lists.together([_lists(night, users, each, days, earlier, plan.seed) for each in cuts_us])
-    found = chosen.ranker if chosen else settings.ranker_settings(len(examples.user_ids), days.personal)
+    found = chosen.ranker if chosen else at_most(
+        passes, settings.ranker_settings(len(examples.user_ids), days.personal))
     play = ranker.fit(examples, found, chosen is None, report)
-    passes = chosen.response_epochs if chosen else None
-    answers = response.fit(_responses(material.as_of), settings.RankerSettings(), passes, report)
+    answers = response.fit(_responses(material.as_of), at_most(passes, settings.RankerSettings()),
+                           chosen.response_epochs if chosen else None, report)
     plan = replace(plan, epochs=earlier.settings.epochs)
     final = fit_retrieval(users, material.videos, plan, "retrieval", None, report)
     return Bundle(final, play, answers), Chosen(plan, play.settings, answers.epochs if answers else None)
+
+
+def at_most(passes: int | None, plan: Planned) -> Planned:
+    """Settings that end after so many passes, None: as they are."""
+    return replace(plan, epochs=min(plan.epochs, passes)) if passes else plan
 
 
 @dataclass(frozen=True, eq=False)

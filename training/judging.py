@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
 import pyarrow as pa
 
 from funnel.night import load_users
@@ -28,7 +29,7 @@ class Judgement:
 def judge(material: Material, ours: Bundle, as_of: date) -> Judgement:
     """Judge a funnel fitted as of material.as_of on [material.as_of, as_of), as known at as_of."""
     night, since = material.night, material.as_of
-    users = load_users(since)
+    users = judged_users(material)
     plays = read_plays(as_of, since, as_of)
     truth = evaluation.truth_of(night, users, plays)
     systems = {OURS: _lister(material, users, ours)}
@@ -48,6 +49,17 @@ def _ledger(material: Material, users: Users, plays: pa.Table, model: Bundle) ->
     vectors = model.video_vectors(material.night)
     made = evaluation.ranked_funnel(material.night, users, vectors, model.user_vectors, model.score)
     return ledger.account(material.night, users, plays, made, evaluation.LENGTH)
+
+
+def judged_users(material: Material) -> Users:
+    """Everyone with a history, as known when the held-out days began."""
+    return load_users(material.as_of)
+
+
+def lists(material: Material, model: Bundle) -> np.ndarray:
+    """i64[U, LENGTH]: the lists that would be judged, of every user."""
+    users = judged_users(material)
+    return evaluation.lists_of(_lister(material, users, model), users, np.arange(users.size))
 
 
 def _lister(material: Material, users: Users, model: Bundle) -> Lister:

@@ -11,7 +11,7 @@ from training.bundle import Bundle
 from training.fitting import Chosen, Material
 from training.judging import Judgement, judge
 from training.label_days import LabelDays
-from training.progress import Epoch
+from training.progress import Epoch, Report
 
 FEWEST_PLAYS, FEWEST_USERS = 200, 10
 
@@ -30,13 +30,24 @@ class Outcome:
 
 def run(as_of: date, holdout_days: int, say: Callable[[str], None]) -> Outcome:
     """Train, judge and, when the gate opens, refit. lineage.Missing names what to build before; TooLittle."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
     epochs: list[Epoch] = []
 
     def report(epoch: Epoch) -> None:
         epochs.append(epoch)
         say(f"train {as_of}: {epoch}")
 
+    material, days, judged, chosen = judged_fit(as_of, holdout_days, say, report)
+    say(f"train {as_of}: judging on [{material.as_of}, {as_of})")
+    judgement = judge(material, judged, as_of)
+    refitted = _refit(as_of, days, chosen, judged, holdout_days, report, say) if judgement.verdict.promoted else None
+    return _outcome(material, days, judged, refitted, judgement, epochs)
+
+
+def judged_fit(as_of: date, holdout_days: int, say: Callable[[str], None], report: Report,
+               passes: int | None = None) -> tuple[Material, LabelDays, Bundle, Chosen]:
+    """The fit that is judged: on everything before the held-out days, which it must know nothing of. passes: as in
+    `fitting.fit`."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
     since, _ = needs.dates_of(as_of, holdout_days)
     material = fitting.load(since)
     if len(material.users.video_ids) < FEWEST_PLAYS or material.users.size < FEWEST_USERS:
@@ -46,11 +57,8 @@ def run(as_of: date, holdout_days: int, say: Callable[[str], None]) -> Outcome:
     days = label_days.choose(material.users, since, holdout_days)
     say(f"train {as_of}: {len(material.users.video_ids):,} plays of {material.users.size:,} users before {since}, "
         f"{material.night.size:,} videos; lists of the last {days.days} days")
-    judged, chosen = fitting.fit(material, days, None, None, report)
-    say(f"train {as_of}: judging on [{since}, {as_of})")
-    judgement = judge(material, judged, as_of)
-    refitted = _refit(as_of, days, chosen, judged, holdout_days, report, say) if judgement.verdict.promoted else None
-    return _outcome(material, days, judged, refitted, judgement, epochs)
+    judged, chosen = fitting.fit(material, days, None, None, report, passes)
+    return material, days, judged, chosen
 
 
 def _refit(as_of: date, days: LabelDays, chosen: Chosen, judged: Bundle, holdout_days: int,
