@@ -10,6 +10,7 @@ from lake import storage
 from publishing import report_sections as sections
 from publishing.live import Loaded, load_release
 from publishing.release_file import Release, readable
+from publishing.report_audit import audit
 from publishing.report_style import CSS
 
 
@@ -35,7 +36,7 @@ def page(loaded: Loaded) -> str:
     release = loaded.release
     title = f"Nightreel, night of {release.as_of}, release {release.number}"
     body = "".join(part(loaded) for part in (
-        sections.header, sections.steps, sections.validation, sections.quality, sections.lists, sections.log,
+        sections.header, sections.steps, sections.validation, audit, sections.quality, sections.lists, sections.log,
         sections.people, sections.lineage))
     return ('<!doctype html><html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'

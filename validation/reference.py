@@ -28,6 +28,8 @@ def rows_of(table: pa.Table) -> list[Row]:
     for n, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type):
             plain = plain.set_column(n, field.name, plain[field.name].cast(pa.int64()))
+        if pa.types.is_list(field.type) and pa.types.is_timestamp(field.type.value_type):
+            plain = plain.set_column(n, field.name, plain[field.name].cast(pa.list_(pa.int64())))
     return plain.to_pylist()
 
 
