@@ -26,7 +26,7 @@ export PYTHONUNBUFFERED := 1
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  NIGHTREEL_HOME=$(NIGHTREEL_HOME) holds everything made at run time; set it to keep two worlds apart."
 
 .PHONY: setup
@@ -56,6 +56,10 @@ test: setup ## every test (under ten minutes on two cores); ARGS="tests/lake -k 
 chaos: setup ## the long fault tests, with a table of what was survived; ARGS="zombie-publisher" picks some
 	@$(PY) -m tests.chaos $(ARGS)
 
+.PHONY: leak-zoo
+leak-zoo: setup ## plant twenty leaks in real stages and see which task goes red; clean worlds must raise no alarm
+	@$(PY) -m benchmarks.leak_zoo $(ARGS)
+
 .PHONY: ui
 ui: setup ## Airflow and MLflow on 127.0.0.1 (prints addresses and Airflow's password; Ctrl-C stops both)
 	@$(PY) -m jobs.ui
@@ -64,15 +68,16 @@ ui: setup ## Airflow and MLflow on 127.0.0.1 (prints addresses and Airflow's pas
 train: need-as-of setup ## AS_OF=2026-02-02: train and judge a model, without Airflow
 	$(PY) -m jobs.wait --as-of "$$AS_OF" --timeout "$$WAIT"
 	$(PY) -m jobs.training_tables --as-of "$$AS_OF"
+	$(PY) -m jobs.audit --as-of "$$AS_OF" --training
 	$(PY) -m jobs.train --as-of "$$AS_OF"
 
 .PHONY: night
 night: need-as-of setup ## AS_OF=2026-02-05 [K=500] [ACTIVE_DAYS=28]: one night's release, without Airflow
 	$(PY) -m jobs.wait --as-of "$$AS_OF" --timeout "$$WAIT"
-	$(PY) -m jobs.build events tiles --as-of "$$AS_OF"
-	$(PY) -m jobs.build feature_snapshots catalogue histories popularity --as-of "$$AS_OF"
+	$(PY) -m jobs.build events tiles feature_snapshots catalogue histories popularity --as-of "$$AS_OF"
 	$(PY) -m jobs.ann_index --as-of "$$AS_OF"
 	$(PY) -m jobs.recommendations --as-of "$$AS_OF" --k "$$K" --active-days "$$ACTIVE_DAYS"
+	$(PY) -m jobs.audit --as-of "$$AS_OF" --k "$$K" --active-days "$$ACTIVE_DAYS"
 	$(PY) -m jobs.release --as-of "$$AS_OF" --k "$$K" --active-days "$$ACTIVE_DAYS"
 	$(PY) -m jobs.report --as-of "$$AS_OF"
 

@@ -5,14 +5,17 @@ Every task is a command line; its log begins with the line to type in a terminal
 
 - **wait** commits nothing. *Red*: day D-1, or one before it, was never landed; the log names it. Land it
   (`python -m jobs.land …`; an empty day counts), then clear this task. It waits 6 hours and does not retry.
-- **build** commits events and tiles, from landed rows. *Red* with exit code 3: rows were refused; the log names the
-  check and the data docs show it. Mend the landing, then clear. Otherwise Spark lacked memory or disk: clear it.
-- **features** commits feature_snapshots, catalogue, histories and popularity. *Red*: as build.
+- **features** commits events and tiles, from landed rows, then feature_snapshots, catalogue, histories and popularity.
+  *Red* with exit code 3: rows were refused; the log names the check and the data docs show it. Mend the landing, then
+  clear. Otherwise Spark lacked memory or disk: clear it.
 - **training_ended** commits nothing; on a day that has a run of `training` it waits until that ends, either way.
   *Red* after 8 hours: look at the run of `training`, then clear.
 - **ann_index** commits ann_index, from the model that D may use. *Red* with exit code 3: recall stayed under its
   floor, or the model's files don't match their hashes; the log says which.
 - **recommendations** commits recommendations and fallback. *Red* with exit code 3: a check on the lists failed.
+- **audit** commits nothing; it proves that the night knew nothing of its future. *Red* with exit code 3: it did, or
+  what it would serve is not what the log says; the log names the view and the column. Nothing was released. Look at
+  the last change to the code that makes the first table named, mend it, raise that table's version, clear `features`.
 - **release** commits the release, and from then on readers see D. *Red*: they see the old one, whole. Clear it: a
   second attempt finds the release or makes it.
 - **report** writes the page about the release, which is live whatever this task does. *Red*: clear it.
@@ -37,6 +40,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, Param, task
 from dags.command import AS_OF, Command, as_of, midnight
 
 HOURS = 60
+TABLES = ("events", "tiles", "feature_snapshots", "catalogue", "histories", "popularity")
 
 with DAG(
     "nightly",
@@ -67,14 +71,11 @@ with DAG(
     wait = Command(
         task_id="wait", command=f"jobs.wait {DAY} --timeout {6 * HOURS * 60}", minutes=6 * HOURS + 10, retries=0
     )
-    build = Command(
-        task_id="build", command=f"jobs.build events tiles {DAY}", writes=("events", "tiles"), minutes=2 * HOURS
-    )
     features = Command(
         task_id="features",
-        command=f"jobs.build feature_snapshots catalogue histories popularity {DAY}",
-        writes=("feature_snapshots", "catalogue", "histories", "popularity"),
-        minutes=2 * HOURS,
+        command=f"jobs.build {' '.join(TABLES)} {DAY}",
+        writes=TABLES,
+        minutes=3 * HOURS,
     )
 
     @task.sensor(
@@ -96,10 +97,11 @@ with DAG(
         writes=("recommendations", "fallback"),
         minutes=3 * HOURS,
     )
+    audit = Command(task_id="audit", command=f"jobs.audit {DAY} {LISTS}", minutes=HOURS, retries=0)
     release = Command(
         task_id="release", command=f"jobs.release {DAY} {LISTS}", writes=("release",), minutes=HOURS, retries=2
     )
     report = Command(task_id="report", command=f"jobs.report {DAY}", minutes=HOURS, retries=2)
 
-    wait >> build >> features >> training_ended("{{ as_of(params, dag_run) }}") >> ann_index
-    ann_index >> recommendations >> release >> report
+    wait >> features >> training_ended("{{ as_of(params, dag_run) }}") >> ann_index
+    ann_index >> recommendations >> audit >> release >> report

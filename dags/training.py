@@ -7,6 +7,8 @@ promotes it. `make train AS_OF=D` runs the same commands.
 - **wait** commits nothing. *Red*: as in `nightly`: land the day that the log names, then clear.
 - **build** commits every table up to training_examples, for D and for D - 7. *Red* with exit code 3: a check refused
   the data; the log names it. Otherwise Spark lacked memory or disk: clear it.
+- **audit** commits nothing; it proves that no example and no judged weight knows what came after it. *Red* with exit
+  code 3: the log names the view and the column, or the model. Mend the code, raise the table's version, clear `build`.
 - **train** commits the model, and an entry in the promotion log. *Red* means that it broke, not that the model lost:
   a model that fails the gate is a green task whose log says why. Clear it: one training identity registers one version.
 
@@ -47,6 +49,7 @@ with DAG(
         task_id="wait", command=f"jobs.wait {DAY} --timeout {6 * HOURS * 60}", minutes=6 * HOURS + 10, retries=0
     )
     build = Command(task_id="build", command=f"jobs.training_tables {DAY}", writes=TABLES, minutes=3 * HOURS)
+    audit = Command(task_id="audit", command=f"jobs.audit {DAY} --training", minutes=HOURS, retries=0)
     train = Command(task_id="train", command=f"jobs.train {DAY}", writes=("model",), minutes=4 * HOURS)
 
-    wait >> build >> train
+    wait >> build >> audit >> train
