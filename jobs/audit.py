@@ -38,6 +38,9 @@ def main(arguments: list[str]) -> None:
     started = time.monotonic()
     lineage.require_sealed(options.as_of)
     sample = audit_worlds.sample(options.as_of)
+    if not sample.events.num_rows:
+        say(f"audit {options.as_of}: no events had arrived, so there is nothing to audit")
+        return
     records = audit_worlds.with_ties(sample)
     findings = [_skew(options, sample), *audit_poison.findings(records, options.as_of, options.training)]
     if options.training:

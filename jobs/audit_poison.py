@@ -94,7 +94,7 @@ def _examples(records: Records, as_of: date, cut: Cut, clean: str, home: str) ->
     """Examples of labels not after the cut, where the label itself had arrived before it: all but the answers."""
     known = microseconds(records.events, "arrived_at") < cut.at_us
     ids = records.events["event_id"].to_numpy()
-    ids = np.append(ids[known], [] if cut.spared is None else [cut.spared]).astype(np.int64)
+    ids = np.append(ids[known], np.array([] if cut.spared is None else [cut.spared], np.int64))
     tables = []
     for lake in (clean, home):
         with inside(lake):

@@ -13,7 +13,7 @@ from lake.snapshot import Manifest, Plan
 from lake.tables import table
 from validation.poison import Records, microseconds, with_columns
 
-EVENTS, SPARE_VIDEOS, TIES = 20_000, 200, 200
+EVENTS, SPARE_VIDEOS, TIES, LAST_LABELS = 20_000, 200, 200, 200
 DAYS_AFTER = 2
 
 
@@ -102,20 +102,21 @@ def with_ties(records: Records) -> Records:
 
 
 def cuts(records: Records, as_of: date) -> list[Cut]:
-    """Three: the midnight of the night, and the moments of two labels, one of the last day and one of the last two
-    weeks, drawn by the date."""
+    """Three: the midnight of the night, and the moments of two labels drawn by the date, one of the last day and one
+    of the last two weeks; of the last labels where nothing happened then."""
     found = [Cut(midnight_us(as_of), None)]
     base = records.events.filter(pa.array(np.isin(
         records.events["event_type"].to_numpy(zero_copy_only=False), ["impression", "play"])))
-    times, arrived = microseconds(base, "event_time"), microseconds(base, "arrived_at")
+    base = base.filter(pa.array(microseconds(base, "arrived_at") < midnight_us(as_of)))
+    times = microseconds(base, "event_time")
     draw = splitmix64(base["event_id"].to_numpy() ^ midnight_us(as_of))
     for longest in (1, 14):
-        start = midnight_us(as_of) - longest * DAY_US
-        rows = np.flatnonzero((times >= start) & (times < midnight_us(as_of)) & (arrived < midnight_us(as_of)))
+        recent = np.flatnonzero(times >= midnight_us(as_of) - longest * DAY_US)
+        rows = recent if len(recent) else np.argsort(times, kind="stable")[-LAST_LABELS:]
+        rows = rows[~np.isin(times[rows], [cut.at_us for cut in found])]
         if len(rows):
             row = rows[np.argmin(draw[rows])]
             found.append(Cut(int(times[row]), int(base["event_id"][row].as_py())))
-            draw[row] = np.iinfo(np.uint64).max
     return found
 
 
