@@ -104,9 +104,10 @@ def visit(home: str, leak: Leak | None, day: date, with_training: bool) -> Told:
 
 
 def _judged(day: date) -> float:
-    """NDCG@10 that the training would have reported, of a model of two passes."""
+    """NDCG@10 that the training would have reported, of a model of two passes; NaN when it left nobody to judge."""
     material, _, judged, _ = session.judged_fit(day, 7, lambda line: None, lambda epoch: None, 2)
-    return judging.judge(material, judged, day).told["ndcg@10"]["model"]["value"]
+    value = judging.judge(material, judged, day).told["ndcg@10"]["model"]["value"]
+    return math.nan if value is None else value
 
 
 def make_world(folder: str, seed: int) -> None:
