@@ -30,7 +30,7 @@ def test_a_night_runs_all_its_commands_for_its_logical_date(fresh_dags, commands
     run = fresh_dags["nightly"].test(logical_date=NIGHT)
     assert set(states(run).values()) == {"success"}
     assert [command[0] for command in commands] == [
-        "jobs.wait", "jobs.build", "jobs.build", "jobs.ann_index", "jobs.recommendations", "jobs.release", "jobs.report"
+        "jobs.wait", "jobs.build", "jobs.ann_index", "jobs.recommendations", "jobs.audit", "jobs.release", "jobs.report"
     ]  # fmt: skip
     assert {command[command.index("--as-of") + 1] for command in commands} == {"2026-02-05"}
 
