@@ -7,7 +7,6 @@ so instead of planting nothing. LATER is the day up to which a cheating training
 from dataclasses import dataclass
 
 LATER = "__import__('datetime').timedelta(days=7)"
-_KNOWN = 'pa.array(tiles["arrival_day"].cast(pa.int32()).to_numpy() < day)'
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,8 @@ def _leak(name: str, what: str, *patches: tuple[str, str, str, str]) -> Leak:
 LEAKS = (
     _leak("full-period popularity", "plays are counted over the whole log",
           ("features.windows", "write_popularity", "date(1900, 1, 1), as_of)", "date(1900, 1, 1), date(2900, 1, 1))"),
-          ("features.windows", "popularity_rows", _KNOWN, "pa.array([True] * tiles.num_rows)")),
+          ("features.windows", "popularity_rows", "tiles.filter(pa.array(known < day.days)), known[known < day.days]",
+           "tiles, known")),
     _leak("target encoding on all data", "a video's play rate over all labels becomes a feature of each of them",
           ("features.join", "join_snapshots", "    for name in EXAMPLE_VIEWS:\n",
            "    played = labels['played'].to_numpy(zero_copy_only=False)\n"
@@ -90,8 +90,9 @@ LEAKS = (
           ("features.labels", "with_video_facts", 'rows["event_time"].cast(pa.int64()).to_numpy()',
            "np.full(rows.num_rows, 2**62)")),
     _leak("user profile as of now", "histories carry the country that a user has today",
-          ("features.histories", "write_histories", 'latest("raw_users", as_of)',
-           'latest("raw_users", date(2900, 1, 1))')),
+          ("features.histories", "write_histories", 'versions("raw_users", as_of, since)',
+           'versions("raw_users", date(2900, 1, 1), since)'),
+          ("features.histories", "write_histories", 'latest("raw_users", as_of,', 'latest("raw_users", date(2900, 1, 1),')),
     _leak("session total that contains the target", "plays of the hour around a label count towards it",
           ("features.join", "join_snapshots", "    for name in EXAMPLE_VIEWS:\n",
            "    hour = labels['event_time'].cast(pa.int64()).to_numpy() // 3_600_000_000\n"
@@ -105,8 +106,8 @@ LEAKS = (
           ("features.events", "deduplicate", '[(name, "ascending") for name in order]',
            '[(name, "descending" if name == "arrived_at" else "ascending") for name in order]')),
     _leak("likes of the future", "a play counts as liked when the like comes next week",
-          ("features.histories", "write_histories", "filter(pa.array(known & happened))",
-           "filter(pa.array(known & happened | (events['event_type'].to_numpy(zero_copy_only=False) == 'like')))")),
+          ("features.histories", "newly_known", "wanted = known < dates.midnight_us(as_of)",
+           "wanted = (known < dates.midnight_us(as_of)) | pc.equal(rows['event_type'], 'like').to_numpy()")),
     _leak("judged with histories of today", "the users that are judged are loaded as of the end of the held-out week",
           ("training.judging", "judged_users", "load_users(material.as_of)",
            "load_users(material.as_of + " + LATER + ")")),
