@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from jobs import ann_index, audit_served, audit_slice, build, recommendations
 from jobs.audit_worlds import Cut, Decisions, Records, cuts, decisions, land
-from jobs.scratch_lake import inside, small_lake
+from jobs.small_lake import inside, small_lake
 from lake import lineage, snapshot
 from lake.snapshot import Manifest
 from validation.differences import Difference, of_tables

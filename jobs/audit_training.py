@@ -7,7 +7,7 @@ import numpy as np
 from jobs import build
 from jobs.audit_poison import Finding
 from jobs.audit_worlds import Records, fewer, land
-from jobs.scratch_lake import small_lake
+from jobs.small_lake import small_lake
 from lake.dates import midnight_us
 from lake.hashing import sha256_of
 from training import needs

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from features.views import FEATURES, VIEWS
 from jobs import scratch
 from jobs.command import day, run, say
+from jobs.small_lake import environment
 from lake import dates, landing, lineage, numbered_log, snapshot, storage
 from lake.columns import TIMESTAMP
 from lake.hashing import canonical_json
@@ -79,7 +80,7 @@ def _land_dimensions(as_of: date, scratch_home: str) -> tuple[str, dict]:
 
 
 def _land_events(as_of: date, scratch_home: str, rows: Scatter, start: str, types: dict) -> None:
-    with scratch.at(scratch_home):
+    with environment(NIGHTREEL_HOME=scratch_home):
         plan = Plan("raw_events", as_of, {"start": start}, {"sources": "known today"})
         manifest = landing.finish(landing.prepare(plan, rows.groups()), [], {})
         numbered_log.append("landing", lambda _: {

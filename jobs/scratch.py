@@ -1,6 +1,5 @@
 """A lake of its own for computing a published night once more: beside the live one, and gone afterwards."""
 
-import os
 import shutil
 import tempfile
 import uuid
@@ -12,6 +11,7 @@ from pyarrow import fs
 
 from jobs import ann_index, build, recommendations
 from jobs.command import Refusal
+from jobs.small_lake import environment
 from lake import lineage, numbered_log, storage
 from lake.hashing import canonical_json
 from lake.snapshot import Manifest
@@ -49,21 +49,10 @@ def scratch_lake(as_of: date, made: dict[str, Manifest], land: Callable[[date, s
         known = next((number for number, told in lineage.blocks_known(as_of) if told == lists.inputs["blocked"]), 0)
         for number in range(1, known + 1):
             copy_file(f"{numbered_log.folder('blocks')}/{number:06d}.json", scratch)
-        with at(scratch):
+        with environment(NIGHTREEL_HOME=scratch):
             yield
     finally:
         shutil.rmtree(scratch) if local else storage.delete_folder(scratch)
-
-
-@contextmanager
-def at(home: str) -> Iterator[None]:
-    """Another home for a while."""
-    before = os.environ.get("NIGHTREEL_HOME")
-    os.environ["NIGHTREEL_HOME"] = home
-    try:
-        yield
-    finally:
-        os.environ.pop("NIGHTREEL_HOME") if before is None else os.environ.update(NIGHTREEL_HOME=before)
 
 
 def copy_landings(as_of: date, scratch: str) -> None:

@@ -1,4 +1,4 @@
-"""A lake of its own for a while: the same commands run in it, and nothing of the live one is read or changed."""
+"""A small lake for a while: the same commands run in it, in this process, and the live one is not touched."""
 
 import io
 import os
