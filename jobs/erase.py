@@ -115,11 +115,10 @@ def erase(whom: Person) -> None:
         if what and not path.startswith(ours):
             done = erase_from(path, storage.read_bytes(path), Traces(whom))
             say(f"  {path.removeprefix(storage.home()).lstrip('/')}: {done}")
-    if landed or released:
-        renewed = releases.renewed_live()
-        if renewed:
-            say(f"release {renewed.as_of}: release {renewed.number} is live, without the user")
-            push.after_release()
+    renewed = releases.renewed_live()
+    if renewed:
+        say(f"release {renewed.as_of}: release {renewed.number} is live, without the user")
+    push.after_release()
     if os.environ.get("REDIS_URL"):
         from publishing import online_store
 

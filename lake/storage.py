@@ -160,10 +160,10 @@ def create_if_absent(path: str, content: bytes) -> bool:
 
 def replace(path: str, content: bytes) -> None:
     """Put other content in the place of a file in one step: readers see the old bytes or the new ones. Only for
-    erasing."""
+    erasing, one at a time: what a kill leaves beside the file, the next call takes along."""
     if not is_local(path):
         return write_bytes(path, content)
-    name = f"{path}.{uuid.uuid4().hex}.tmp"
+    name = f"{path}.tmp"
     write_bytes(name, content)
     shutil.copymode(path, name)
     os.replace(name, path)

@@ -51,15 +51,17 @@ def _with(each: Release, changes: list[Change]) -> Release:
 
 
 def renewed_live() -> Release | None:
-    """A new release of what is live now, so that everything downstream of a release number changes over too; None while
-    nothing was released."""
+    """A new release of what is live now, so that everything downstream of a release number changes over too. None when
+    nothing was released, or when there is one for all that was erased so far."""
+    last = max((entry["number"] for entry in numbered_log.entries("erasures") if "changes" in entry), default=0)
+    why = f"erasures up to {last}"
+
     def make(existing: list[int]) -> dict | None:
-        if not existing:
+        if not existing or not last or any(each.why == why for each in release_file.readable()):
             return None
         now = release_file.read(existing[-1])
         recorded = now.recorded | {"committed_at": datetime.now(UTC).isoformat(timespec="seconds")}
-        return replace(now, kind="erase", parent=now.number, why="a user was erased", restores=None,
-                       recorded=recorded).as_json()
+        return replace(now, kind="erase", parent=now.number, why=why, restores=None, recorded=recorded).as_json()
 
     entry = numbered_log.append("releases", make)
     return release_file.read(entry["number"]) if entry else None

@@ -6,6 +6,8 @@ Prints one line per fault: how often it fired, whether all was well afterwards, 
 not fire counts as one that was not survived. Exit code 1 when any was not.
 """
 
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -14,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults import orchestration, publisher, spark
+from jobs.with_airflow import ROOT
+from tests.faults import commands, orchestration, publisher, spark
 from tests.faults.reader import readers
 
 
@@ -51,6 +54,15 @@ def publishes(home: Path) -> int:
     return 400
 
 
+def schedules(folder: Path) -> int:
+    """Thirty drawn schedules of five nights, as tests/jobs/test_schedules.py draws them."""
+    wanted = {**os.environ, "NIGHTREEL_SCHEDULES": "30"}
+    argv = [sys.executable, "-m", "pytest", "-qx", f"--basetemp={folder / 'pytest'}", "tests/jobs/test_schedules.py"]
+    done = subprocess.run(argv, env=wanted, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    return 30
+
+
 WHOLE = "old release or new, whole, for three readers too; the same after the next run; no debris"
 FAULTS = (
     *(Fault(f"kill-9-{name}", beside_readers(lambda folder, name=name: publisher.kills_at_doors(folder, name)), WHOLE)
@@ -68,6 +80,11 @@ FAULTS = (
     Fault("two-publishers", little(lambda home: publisher.two_publishers(home, 50)), "one release, both end well"),
     Fault("zombie-publisher", little(publisher.zombie), "stopped before its link, woken late: nothing moved"),
     Fault("rollback-races-publish", little(publisher.rollback_races_a_publish), "the loser changed nothing"),
+    *(Fault(f"kill-9-{name}-at-every-system-call",
+            lambda folder, name=name: commands.killed_at_every_call(folder, name),
+            "every listed release whole; the next run ends it; the same files as without a kill")
+      for name in commands.COMMANDS),
+    Fault("any-schedule", schedules, "ranges in any order, killed, in parallel: hashes of nights run one by one"),
     Fault("kill-9-of-driver-jvm-or-worker", spark.killed, "the next run makes the same hashes; no debris, nobody left"),
     Fault("scheduler-killed-in-each-task", orchestration.scheduler_killed_in_each_task,
           "real Airflow: the run succeeds, one whole release, no debris, no process left"),
