@@ -7,7 +7,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from jobs.scratch import at
+from jobs.small_lake import environment
 from lake import numbered_log
 from publishing.live import load_release
 from tests.faults import killing, publisher, real
@@ -30,7 +30,7 @@ def killed_at_every_call(folder: Path, name: str) -> int:
         for n, call in enumerate(calls):
             again = shutil.copytree(home, folder / f"killed {n}")
             fired += killing.killed_in(call, argv, _environment(again))
-            with at(str(again)):
+            with environment(NIGHTREEL_HOME=str(again)):
                 for number in numbered_log.numbers("releases"):
                     load_release(number)
             killing.subprocess.run(argv, env=_environment(again), cwd=killing.ROOT, check=True, capture_output=True)

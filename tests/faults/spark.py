@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from jobs import build
-from jobs.scratch import at
+from jobs.small_lake import environment
 from jobs.with_airflow import ROOT
 from lake import lineage
 from tests.faults import orchestration, publisher, real
@@ -26,7 +26,7 @@ def build_argv() -> list[str]:
 
 
 def hashes(home: Path) -> dict[str, str]:
-    with at(str(home)):
+    with environment(NIGHTREEL_HOME=str(home)):
         return {name: lineage.resolve(name, AS_OF).content_hash for name in real.NIGHT[2:]}
 
 
@@ -45,13 +45,13 @@ def killed(folder: Path, rounds: int = 3) -> int:
         for n in range(5):
             real.land_days(folder, [real.FIRST + timedelta(days=n)], users=40)
         whole = shutil.copytree(folder / "home", folder / "whole")
-        with at(str(whole)):
+        with environment(NIGHTREEL_HOME=str(whole)):
             build.main([*real.NIGHT, "--as-of", str(AS_OF)])
         for number in range(rounds):
             for victim in VICTIMS:
                 home = shutil.copytree(folder / "home", folder / f"{victim} {number}")
                 fired += _one(home, victim, rng.uniform(0, 4))
-                with at(str(home)):
+                with environment(NIGHTREEL_HOME=str(home)):
                     build.main([*real.NIGHT, "--as-of", str(AS_OF)])
                 assert landing(home) == landing(folder / "home"), "the landing area changed"
                 assert hashes(home) == hashes(whole) and publisher.files_of(home / "lake") == publisher.files_of(
