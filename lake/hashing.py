@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -53,13 +53,33 @@ def rows_hash(rows: pa.Table) -> str:
     Per column: name, type, validity as one byte a row, then the values with nulls zeroed (lists and strings as
     lengths followed by their children). Floats: -0.0 is 0.0 and every NaN is one NaN.
     """
-    hasher = hashlib.sha256(f"{rows.num_rows}".encode())
-    for name, column in zip(rows.column_names, rows.columns, strict=True):
-        hasher.update(f"|{name}:{column.type}|".encode())
-        array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-        for part in _canonical_parts(array):
-            hasher.update(part)
-    return hasher.hexdigest()
+    return slice_hashes(rows, [(0, rows.num_rows)])[0]
+
+
+def slice_hashes(rows: pa.Table, slices: Sequence[tuple[int, int]]) -> list[str]:
+    """`rows_hash` of the rows [start, end) of each slice. Whole columns are prepared once, so that hundreds of small
+    slices cost little more than one."""
+    arrays = [column.combine_chunks() if column.num_chunks != 1 else column.chunk(0) for column in rows.columns]
+    columns = [(f"|{name}:{array.type}|".encode(), array, _integers(array) if _is_plain(array) else None)
+               for name, array in zip(rows.column_names, arrays, strict=True)]
+    present = np.ones(max((end - start for start, end in slices), default=0), np.uint8)
+    found = []
+    for start, end in slices:
+        hasher = hashlib.sha256(f"{end - start}".encode())
+        for header, array, values in columns:
+            hasher.update(header)
+            parts = _canonical_parts(array.slice(start, end - start)) if values is None \
+                else (present[:end - start], values[start:end])
+            for part in parts:
+                hasher.update(part)
+        found.append(hasher.hexdigest())
+    return found
+
+
+def _is_plain(array: pa.Array) -> bool:
+    """Whether a column is hashed as its values stand: integers, instants and days without a null."""
+    kind = array.type
+    return not array.null_count and (pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
 def _canonical_parts(array: pa.Array) -> Iterable[np.ndarray]:

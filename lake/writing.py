@@ -10,7 +10,7 @@ A second writer of the same identity finds the manifest, drops its own files and
 import os
 import posixpath
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lake import snapshot, storage
-from lake.hashing import bucket_of, canonical_json, digest, rows_hash, sha256_of
+from lake.hashing import bucket_of, canonical_json, digest, sha256_of, slice_hashes
 from lake.profile import key_duplicates, merge_profiles, profile_rows
 from lake.snapshot import Manifest, Plan
 from lake.tables import Table, table
@@ -74,21 +74,21 @@ def write_part(name: str, folder: str, rows: pa.Table, part: str) -> dict:
     declared = table(name)
     rows = rows.select(declared.schema.names).cast(declared.schema)
     path = f"{folder}/{part}.parquet"
-    buckets: dict[str, str] = {}
-    groups: list[list[int]] = []
     profile = profile_rows(declared, rows)
+    rows, slices = _by_bucket(declared, rows)
+    profile["duplicate_keys"] = key_duplicates(declared, rows)
+    hashes = slice_hashes(rows, list(slices.values()))
+    groups = _row_groups(slices)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, declared.schema, compression="zstd", write_page_checksum=True,
                           use_dictionary=_texts(declared)) as writer:
-        for group in _row_groups(declared, rows):
-            writer.write_table(pa.concat_tables(group.values()), row_group_size=max(rows.num_rows, 1))
-            groups.append(list(group))
-            buckets |= {str(bucket): rows_hash(bucket_rows) for bucket, bucket_rows in group.items()}
-            profile["duplicate_keys"] += sum(key_duplicates(declared, bucket_rows) for bucket_rows in group.values())
+        for group in groups:
+            start, end = slices[group[0]][0], slices[group[-1]][1]
+            writer.write_table(rows.slice(start, end - start), row_group_size=max(rows.num_rows, 1))
     content = sink.getvalue().to_pybytes()
     storage.write_bytes(path, content)
     return {"path": _relative(path), "size": len(content), "sha256": sha256_of(content), "rows": rows.num_rows,
-            "row_groups": groups, "buckets": buckets, "profile": profile}
+            "row_groups": groups, "buckets": dict(zip(map(str, slices), hashes, strict=True)), "profile": profile}
 
 
 def _texts(declared: Table) -> list[str]:
@@ -108,26 +108,27 @@ def _relative(path: str) -> str:
     return "/".join(path.split("/")[-2:])
 
 
-def _row_groups(declared: Table, rows: pa.Table) -> Iterable[dict[int, pa.Table]]:
-    group: dict[int, pa.Table] = {}
-    for bucket, bucket_rows in _by_bucket(declared, rows):
-        group[bucket] = bucket_rows
-        if sum(held.num_rows for held in group.values()) >= ROWS_WORTH_A_GROUP:
-            yield group
-            group = {}
-    if group:
-        yield group
+def _row_groups(slices: dict[int, tuple[int, int]]) -> list[list[int]]:
+    """The buckets of each row group, in order."""
+    groups: list[list[int]] = []
+    held = ROWS_WORTH_A_GROUP
+    for bucket, (start, end) in slices.items():
+        if held >= ROWS_WORTH_A_GROUP:
+            groups.append([])
+            held = 0
+        groups[-1].append(bucket)
+        held += end - start
+    return groups
 
 
-def _by_bucket(declared: Table, rows: pa.Table) -> Iterable[tuple[int, pa.Table]]:
-    buckets = bucket_of(rows[declared.bucket_by].to_numpy())
-    ordered = rows.append_column("_bucket", pa.array(buckets))
+def _by_bucket(declared: Table, rows: pa.Table) -> tuple[pa.Table, dict[int, tuple[int, int]]]:
+    """Rows ordered by bucket and key, and the rows [start, end) of each bucket that has any."""
+    ordered = rows.append_column("_bucket", pa.array(bucket_of(rows[declared.bucket_by].to_numpy())))
     ordered = ordered.sort_by([("_bucket", "ascending"), *((key, "ascending") for key in declared.key)])
-    borders = np.searchsorted(ordered["_bucket"].to_numpy(), np.arange(65))
-    ordered = ordered.drop_columns("_bucket")
-    for bucket in range(64):
-        if borders[bucket + 1] > borders[bucket]:
-            yield bucket, ordered.slice(borders[bucket], borders[bucket + 1] - borders[bucket])
+    borders = np.searchsorted(ordered["_bucket"].to_numpy(), np.arange(65)).tolist()
+    return ordered.drop_columns("_bucket"), {
+        bucket: (start, end) for bucket, (start, end) in enumerate(zip(borders[:-1], borders[1:], strict=True))
+        if end > start}
 
 
 def content_hash(name: str, parts: list[dict]) -> str:

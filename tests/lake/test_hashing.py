@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lake.hashing import BUCKETS, bucket_of, canonical_json, digest, id_of_string, rows_hash, splitmix64
+from lake.hashing import BUCKETS, bucket_of, canonical_json, digest, id_of_string, rows_hash, slice_hashes, splitmix64
 
 SCHEMA = pa.schema([("n", pa.int64()), ("text", pa.string()), ("tags", pa.list_(pa.string())), ("score", pa.float64()),
                     ("ok", pa.bool_()), ("at", pa.timestamp("us", "UTC")), ("day", pa.date32())])
@@ -43,6 +43,14 @@ def test_string_ids_are_the_first_63_bits_of_sha256():
     for text in ("", "bob", "é", "007"):
         bits = int(hashlib.sha256(text.encode()).hexdigest(), 16) >> (256 - 63)
         assert id_of_string(text) == bits < 2**63
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=ROWS, cut=st.integers(0, 12))
+def test_a_slice_has_the_hash_of_its_rows(rows, cut):
+    whole = table_of(rows)
+    slices = [(0, min(cut, len(rows))), (min(cut, len(rows)), len(rows)), (0, 0)]
+    assert slice_hashes(whole, slices) == [rows_hash(table_of(rows[start:end])) for start, end in slices]
 
 
 @settings(max_examples=100, deadline=None)
