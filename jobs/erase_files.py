@@ -28,7 +28,7 @@ _OF_USERS = re.compile(r"(.*_)?(user|viewer)(_id|_original_id)?")
 
 @dataclass(frozen=True)
 class Traces:
-    """How to recognize a user: `words`, of string ids, stand for nobody else; `said` counts behind the word user."""
+    """How to recognize a user: `words`, of string ids, stand for nobody else; `said` counts behind user or viewer."""
 
     whom: Person
     words: re.Pattern | None = field(init=False)
@@ -38,7 +38,7 @@ class Traces:
         own = sorted({self.whom.original_id, str(self.whom.user_id)})
         either = "|".join(map(re.escape, own))
         object.__setattr__(self, "words", re.compile(rf"(?<![\w-])({either})(?![\w-])") if len(own) == 2 else None)
-        object.__setattr__(self, "said", re.compile(rf"(?i)(?<=user)(?!s)([\w\"'\\]{{0,14}}[\s:=\[>]{{1,4}}"
+        object.__setattr__(self, "said", re.compile(rf"(?i)((?:user|viewer)(?!s)[\w\"'\\]{{0,14}}[\s:=\[>]{{1,4}}"
                                                     rf"[\"'\\]{{0,2}})({either})(?![\w-]|,\d)"))
 
     def in_text(self, text: str) -> bool:

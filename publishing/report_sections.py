@@ -20,7 +20,8 @@ def header(loaded: Loaded) -> str:
     """What this is, in a few numbers."""
     release, counts = loaded.release, loaded.release.counts
     made = {"publish": "", "rollback": f" It is a rollback to release {release.restores}.",
-            "block": f" It hides a blocked video: {release.why}."}[release.kind]
+            "block": f" It hides a blocked video: {release.why}.",
+            "erase": " A user was erased from it."}[release.kind]
     by = ("No model has passed the gate yet, so the lists are the best popularity baseline."
           if release.model == NO_MODEL else f"Model version {release.model} made the lists.")
     seconds = sum(step.seconds or 0 for step in facts.steps(loaded))

@@ -188,7 +188,8 @@ def test_nobody_is_erased_twice_or_by_mistake(there, capsys):
 
 @pytest.mark.parametrize(("text", "found"), [
     ("user 7, JP", True), ('"user_id": 7', True), ("--user 7", True), ("user_id=7", True), ("7 users", False),
-    ("users 7,000 rows", False), ("user 71", False), ("port 7", False), ("user_id: '7'", True), ("user-7", False)])
+    ("<h3>Viewer 7</h3>", True), ("viewers 7", False), ("users 7,000 rows", False),
+    ("user 71", False), ("port 7", False), ("user_id: '7'", True), ("user-7", False)])
 def test_a_number_is_a_user_where_the_text_says_so(text, found):
     traces = Traces(erase.Person(7, "7"))
     assert bool(found_in("a.log", text.encode(), traces)) == found

@@ -1,15 +1,18 @@
 """The report stands alone, tells what happened, and shows no markup that came with the data."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from lake import numbered_log
 from lake.snapshot import Damaged
 from publishing import report, report_facts
+from publishing import report_sections as sections
 from publishing.live import load_release
 from publishing.people import People
 from publishing.release import publish
+from publishing.release_file import KINDS
 from publishing.rollback import rollback
 from publishing.svg_charts import Estimate, dots, pairs, trend
 from tests.publishing.conftest import VIDEOS, D, K, promote
@@ -25,6 +28,14 @@ def test_the_page_requests_nothing_and_escapes_titles(night):
     for said in ("The night of 2026-02-01", "No model has passed", "No training has been judged yet", "Viewer u0",
                  "many watch it", load_release().manifests["catalogue"].identity):
         assert said in page
+
+
+def test_every_kind_of_release_has_its_page(night):
+    night(D[0])
+    publish(D[0], K)
+    loaded = load_release()
+    for kind in set(KINDS) - {"kept"}:
+        assert "The night of" in sections.header(replace(loaded, release=replace(loaded.release, kind=kind)))
 
 
 def test_quality_stands_beside_the_baselines_with_intervals(night):
