@@ -33,7 +33,8 @@ class Finding:
 
 def findings(records: Records, as_of: date, training: bool) -> list[Finding]:
     """Every cut of a night or training, and the small world itself against the reference."""
-    decided, made = decisions(as_of), cuts(records, as_of)
+    made = cuts(records, as_of)
+    decided = decisions([as_of, *(cut.night for cut in made)])
     with small_lake("audit") as home:
         land(records, as_of, as_of)
         _compute(sorted({cut.night for cut in made}), as_of, decided, training)

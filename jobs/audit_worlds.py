@@ -1,5 +1,6 @@
 """The small worlds of an audit: a sample of users with all that the log tells of them, landed in a lake of its own."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 from lake import landing, lineage, numbered_log, snapshot, storage
 from lake.dates import DAY_US, day_of_us, midnight_us
 from lake.hashing import BUCKETS, canonical_json, splitmix64
-from lake.snapshot import Manifest, Plan
+from lake.snapshot import Plan
 from lake.tables import table
 from validation.poison import Records, microseconds, with_columns
 
@@ -144,11 +145,10 @@ def _landed(name: str, start: date, end: date, rows: pa.Table) -> dict:
 
 @dataclass(frozen=True)
 class Decisions:
-    """What people and trainings decided, which no record holds: promotions up to a night, and blocks; with the files
-    of the model that the night uses, by name below its folder."""
+    """What people and trainings decided, which no record holds: promotions and blocks, by the name of their log; and
+    the files of the models that nights use, by path below the home."""
 
     entries: dict[str, list[dict]]
-    model: Manifest | None
     files: dict[str, bytes]
 
     def write(self) -> None:
@@ -158,13 +158,15 @@ class Decisions:
                 storage.create_if_absent(f"{numbered_log.folder(name)}/{entry['number']:06d}.json",
                                          canonical_json(entry))
         for path, content in self.files.items():
-            storage.write_bytes(f"{self.model.folder}/{path}", content)
+            storage.write_bytes(storage.join(path), content)
 
 
-def decisions(as_of: date) -> Decisions:
-    """Those of the current lake."""
-    model = lineage.model_of(as_of)
-    promotions = [entry for entry in numbered_log.entries("promotions") if entry["as_of"] <= as_of.isoformat()]
-    names = [file["path"] for file in model.files] + [f"{model.identity}.json"] if model else []
-    return Decisions({"promotions": promotions, "blocks": numbered_log.entries("blocks")}, model,
-                     {name: storage.read_bytes(f"{model.folder}/{name}") for name in names})
+def decisions(nights: Iterable[date]) -> Decisions:
+    """Those of the current lake up to some nights."""
+    nights = sorted(set(nights))
+    promotions = [entry for entry in numbered_log.entries("promotions") if entry["as_of"] <= nights[-1].isoformat()]
+    models = {model.identity: model for model in map(lineage.model_of, nights) if model}
+    paths = [f"{model.folder}/{name}" for model in models.values()
+             for name in [*(file["path"] for file in model.files), f"{model.identity}.json"]]
+    return Decisions({"promotions": promotions, "blocks": numbered_log.entries("blocks")},
+                     {path.removeprefix(storage.home()).lstrip("/"): storage.read_bytes(path) for path in paths})
