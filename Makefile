@@ -32,6 +32,8 @@ help: ## this list
 .PHONY: setup
 setup: .venv/.installed ## make .venv with the locked packages (GPU: TORCH_INDEX=https://download.pytorch.org/whl/cu130) and check Java
 	@$(PY) -m jobs.require_java
+	@test -e .venv/spark-classes.jsa || $(PY) -m jobs.spark_context >/dev/null 2>&1 \
+		|| echo "setup: no archive of Spark's classes (python -m jobs.spark_context says why); it starts 2 s slower"
 
 .venv/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(f"error: Nightreel needs Python 3.11 or newer, and $(PYTHON) is {sys.version.split()[0]}. Name a newer one: make setup PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

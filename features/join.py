@@ -54,8 +54,10 @@ def snapshot_features(labels: pa.Table, times_us: np.ndarray, snapshots: Mapping
     that reads it; KeyError when a date that was live is not there."""
     found = {name: np.zeros((labels.num_rows, len(FEATURES)), np.int64) for name in names}
     live = {name: live_days(times_us, view(name).publish_lag_us) for name in names}
+    labels = labels.select(list(dict.fromkeys(
+        column for name in names for column in (view(name).entity, view(name).attribute) if column))).combine_chunks()
     for day in np.unique(np.concatenate(list(live.values()))):
-        features = snapshots[dates.day_of_us(int(day) * dates.DAY_US)]()
+        features = snapshots[dates.day_of_us(int(day) * dates.DAY_US)]().combine_chunks()
         for name in names:
             rows = np.flatnonzero(live[name] == day)
             found[name][rows] = _look_up(labels.take(pa.array(rows)), features, view(name))
@@ -64,12 +66,15 @@ def snapshot_features(labels: pa.Table, times_us: np.ndarray, snapshots: Mapping
 
 def _look_up(labels: pa.Table, features: pa.Table, declared: FeatureView) -> np.ndarray:
     """int64[labels, FEATURES]: the features of each label's key in one snapshot; zeros for an absent or null key."""
-    features = features.filter(pc.equal(features["view"], declared.name))
-    values = np.stack([features[name].to_numpy() for name in FEATURES], axis=1)
+    mine = np.flatnonzero(pc.equal(features["view"], declared.name).to_numpy())
     owner, entity, attribute = _keys(labels, declared)
-    row = _rows_of(entity, attribute, features["entity_id"], features["attribute"])
+    row = _rows_of(entity, attribute, *(features[name].combine_chunks().take(pa.array(mine))
+                                        for name in ("entity_id", "attribute")))
+    there = np.flatnonzero(row >= 0)
+    lines = pa.array(mine[row[there]])
+    values = np.stack([features[name].take(lines).to_numpy() for name in FEATURES], axis=1)
     summed = np.zeros((labels.num_rows, len(FEATURES)), np.int64)
-    np.add.at(summed, owner[row >= 0], values[row[row >= 0]])
+    np.add.at(summed, owner[there], values)
     return summed
 
 
@@ -88,17 +93,16 @@ def _keys(labels: pa.Table, declared: FeatureView) -> tuple[np.ndarray, pa.Array
     return owner, entity.take(pa.array(owner)), pairs["value"].combine_chunks()
 
 
-def _rows_of(entity: pa.Array, attribute: pa.Array, entities: pa.ChunkedArray,
-             attributes: pa.ChunkedArray) -> np.ndarray:
+def _rows_of(entity: pa.Array, attribute: pa.Array, entities: pa.Array, attributes: pa.Array) -> np.ndarray:
     """int64: for each (entity, attribute) the row of the features that has it, or -1. Feature keys are unique."""
-    names, codes = np.unique(np.asarray(attributes.to_pylist() + attribute.to_pylist(), object), return_inverse=True)
-    known_code, asked_code = codes[:len(attributes)], codes[len(attributes):]
-    known_id, asked_id = entities.to_numpy(), entity.to_numpy()
-    if not len(known_id):
-        return np.full(len(asked_id), -1)
-    order = np.lexsort((known_code, known_id))
-    ids, id_codes = np.unique(np.concatenate([known_id, asked_id]), return_inverse=True)
-    known = id_codes[:len(known_id)] * len(names) + known_code
-    asked = id_codes[len(known_id):] * len(names) + asked_code
-    place = np.minimum(np.searchsorted(known[order], asked), len(known) - 1)
-    return np.where(known[order][place] == asked, order[place], -1)
+    known_ids, known_names = entities.unique(), attributes.unique()
+    known, asked = (_pairs(ids, names, known_ids, known_names) for ids, names in (
+        (entities, attributes), (entity, attribute)))
+    return pc.index_in(pa.array(asked), value_set=pa.array(known)).fill_null(-1).to_numpy().astype(np.int64)
+
+
+def _pairs(ids: pa.Array, names: pa.Array, known_ids: pa.Array, known_names: pa.Array) -> np.ndarray:
+    """int64: one number per pair, -1 where a half is not known."""
+    id_code, name_code = (pc.index_in(values, value_set=known).fill_null(-1).to_numpy().astype(np.int64)
+                          for values, known in ((ids, known_ids), (names, known_names)))
+    return np.where((id_code < 0) | (name_code < 0), -1, id_code * max(len(known_names), 1) + name_code)

@@ -1,7 +1,7 @@
 """Files of a join in flight: Arrow files whose record batches are the rows of one part, and Parquet that reads fast."""
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -23,14 +23,16 @@ def write_apart(path: str, rows: pa.Table, part: np.ndarray, parts: int) -> None
             writer.write_batch(whole.slice(borders[n], borders[n + 1] - borders[n]))
 
 
-def gather(paths: list[str], part: int) -> pa.Table:
-    """The rows of one part from files of `write_apart`, in the files' order."""
-    batches = []
+def gather(paths: list[str], parts: Sequence[int]) -> list[pa.Table]:
+    """The rows of each of some parts from files of `write_apart`, in the files' order."""
+    batches: list[list[pa.RecordBatch]] = [[] for _ in parts]
     for path in paths:
         store, inner = storage.filesystem(path)
         with store.open_input_file(inner) as file:
-            batches.append(pa.ipc.open_file(file).get_batch(part))
-    return pa.Table.from_batches(batches)
+            opened = pa.ipc.open_file(file)
+            for held, part in zip(batches, parts, strict=True):
+                held.append(opened.get_batch(part))
+    return [pa.Table.from_batches(held) for held in batches]
 
 
 def write_parquet(path: str, schema: pa.Schema, groups: Iterable[pa.Table]) -> None:

@@ -165,20 +165,20 @@ def rows_of_keys(rows: pa.Table, key: Sequence[tuple[str, str]]) -> pa.Table:
 
 
 def _compute(work: Work, one: Lookup, part: int) -> dict:
-    found = pa.concat_tables([_stretch(work, one, stretch) for stretch in one.of_part(part)])
+    stretches = one.of_part(part)
+    spines = join_files.gather([_path(work, one, "spine", n) for n in range(len(work.spine.runs))], stretches)
+    tables = (join_sources.read_buckets(one.table, one.layout, columns_read(one.views), [stretch])
+              for stretch in stretches) if one.layout \
+        else join_files.gather([_path(work, one, "rows", n) for n in range(len(one.table.runs))], stretches)
+    found = pa.concat_tables([_answers(work, one, *sides) for sides in zip(spines, tables, strict=True)])
     borders = np.array([run.first for run in work.spine.runs])
     join_files.write_apart(_path(work, one, "found", part), found,
                            np.searchsorted(borders[1:], found[_ROW].to_numpy(), side="right"), len(borders))
     return {}
 
 
-def _stretch(work: Work, one: Lookup, stretch: int) -> pa.Table:
-    """The views' columns and _ROW for the rows of the spine whose keys are in a stretch."""
-    spine = join_files.gather([_path(work, one, "spine", n) for n in range(len(work.spine.runs))], stretch)
-    if one.layout:
-        rows = join_sources.read_buckets(one.table, one.layout, columns_read(one.views), [stretch])
-    else:
-        rows = join_files.gather([_path(work, one, "rows", n) for n in range(len(one.table.runs))], stretch)
+def _answers(work: Work, one: Lookup, spine: pa.Table, rows: pa.Table) -> pa.Table:
+    """The views' columns and _ROW for some rows of the spine, and the table's rows of the same keys."""
     found, order = features_of(spine, one.views, rows, work.time)
     return found.append_column(_ROW, pa.array(spine[_ROW].to_numpy()[order]))
 
@@ -188,7 +188,7 @@ def _assemble(work: Work, number: int) -> dict:
     rows = asked = join_sources.read(work.spine, run, work.spine.schema.names)
     found: dict[str, pa.Table] = {}
     for one in work.lookups:
-        columns = _in_order(join_files.gather([_path(work, one, "found", n) for n in range(one.parts)], number), run)
+        columns = _in_order(join_files.gather([_path(work, one, "found", n) for n in range(one.parts)], [number])[0], run)
         found |= {view.name: columns.select(list(view.gives)) for view in one.views}
     for view in work.views:
         if isinstance(view, FeatureView):

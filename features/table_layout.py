@@ -73,9 +73,9 @@ def _scatter(work: LayoutWork, number: int) -> dict:
 
 def _arrange(work: LayoutWork, n: int, part: int) -> dict:
     paths = [_path(work, n, number) for number in range(len(work.source.runs))]
-    groups = {bucket: rows for bucket in range(part, BUCKETS, work.parts)
-              if (rows := join_files.gather(paths, bucket)).num_rows}
-    groups = {bucket: _ordered(work, work.keys[n], rows) for bucket, rows in groups.items()}
+    buckets = range(part, BUCKETS, work.parts)
+    groups = {bucket: _ordered(work, work.keys[n], rows)
+              for bucket, rows in zip(buckets, join_files.gather(paths, buckets), strict=True) if rows.num_rows}
     path = f"by-{n}/part-{part:05d}.parquet"
     empty = work.source.schema.empty_table().select(work.kept)
     join_files.write_parquet(f"{work.folder}/laid/{path}", empty.schema, groups.values())

@@ -126,7 +126,7 @@ def one_category_only(patch: pytest.MonkeyPatch) -> None:
 def attribute_of_the_key_ignored(patch: pytest.MonkeyPatch) -> None:
     real = join._rows_of
     patch.setattr(join, "_rows_of", lambda entity, attribute, entities, attributes: real(
-        entity, pa.array([""] * len(entity), pa.string()), entities, pa.chunked_array([[""] * len(entities)])))
+        entity, pa.array([""] * len(entity), pa.string()), entities, pa.array([""] * len(entities), pa.string())))
 
 
 def plays_forgotten_by_request(patch: pytest.MonkeyPatch) -> None:
