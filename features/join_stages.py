@@ -110,8 +110,8 @@ def run(work: Work, spread: Spread) -> int:
                   if any(one.table is table and not one.layout for one in work.lookups)]
     told_all(spread, lambda n: _scatter(work, *scattered[n]), [source.runs[n].rows for source, n in scattered])
     computed = [(one, part) for one in work.lookups for part in range(one.parts)]
-    told_all(spread, lambda n: _compute(work, *computed[n]),
-         [one.layout.rows(one.of_part(part)) if one.layout else one.table.rows // one.parts for one, part in computed])
+    sizes = [one.layout.rows(one.of_part(part)) if one.layout else one.table.rows // one.parts for one, part in computed]
+    told_all(spread, lambda n: _compute(work, *computed[n]), sizes)
     runs = work.spine.runs
     return sum(found["rows"] for found in told_all(spread, lambda n: _assemble(work, n), [one.rows for one in runs]))
 

@@ -72,5 +72,5 @@ def archive() -> None:
         made.replace(ARCHIVE)
 
 
-if __name__ == "__main__":
-    ARCHIVE.exists() or archive()
+if __name__ == "__main__" and not ARCHIVE.exists():
+    archive()

@@ -114,6 +114,16 @@ def test_a_table_that_was_laid_out_joins_the_same(seed: int, files: int, parts: 
                                            for row in join_world.expected(seed, mode)]
 
 
+@pytest.mark.parametrize(("change", "why"), [
+    ({"keys": (("nobody",),)}, "no column nobody"), ({"keys": (("score",),)}, "keys are integers or strings"),
+    ({"event_time": "seq"}, "with a time zone"), ({"columns": ("gone",)}, "no column gone")])
+def test_what_can_t_be_laid_out_is_refused(change: dict, why: str, tmp_path: Path) -> None:
+    events = work(1, "event", 1, tmp_path).tables["events"]
+    layout = table_layout.LayoutWork(events, (("user",),), "happened", "arrived", (), ("tag",), str(tmp_path), 1)
+    with pytest.raises(ValueError, match=why):
+        table_layout.check(replace(layout, **change))
+
+
 def test_views_that_share_their_rows_are_looked_up_once_and_change_nothing(tmp_path: Path) -> None:
     planned = work(6, "event", 3, tmp_path)
     version = join_world.view(6, "version")
