@@ -25,7 +25,8 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.clean", description=__doc__.splitlines()[0])
     parser.add_argument("--keep", type=int, default=Rules.keep, metavar="N", help="releases that stay, from 1")
     parser.add_argument("--grace-hours", type=float, default=Rules.grace / timedelta(hours=1), metavar="HOURS",
-                        help="how long what nothing names stays, for readers and attempts that still run")
+                        help="how long what nothing names stays, for readers and attempts that still run; 0 only "
+                             "while nothing else runs")
     parser.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
     options = parser.parse_args(arguments)
     if options.keep < 1 or not 0 <= options.grace_hours <= 24 * 366:
