@@ -52,9 +52,10 @@ LEAKS = (
     _leak("arrival ignored", "windows ask when it happened, not when it was known",
           ("features.windows", "window_rows", "(tiles.arrival_day < day) & ", "")),
     _leak("unstable tie order", "histories are ordered by time alone",
-          ("features.histories", "history_rows", "events = events.sort_by(_ORDER)",
-           "events = events.take(pa.array(np.lexsort((-events['event_id'].to_numpy(), "
-           "events['event_time'].cast(pa.int64()).to_numpy(), events['user_id'].to_numpy()))))")),
+          ("features.histories", "history_rows", "    owner = np.searchsorted(user_ids, plays",
+           "    plays = plays.take(pa.array(np.lexsort((-plays['event_id'].to_numpy(), "
+           "plays['event_time'].cast(pa.int64()).to_numpy(), plays['user_id'].to_numpy()))))\n"
+           "    owner = np.searchsorted(user_ids, plays")),
     _leak("random split", "a random fifth of all plays is held out instead of the last week",
           ("training.fitting", "load", "load_histories(as_of)",
            "__import__('funnel.users').users.cut_users(load_histories(as_of + " + LATER + "), "
@@ -92,7 +93,8 @@ LEAKS = (
     _leak("user profile as of now", "histories carry the country that a user has today",
           ("features.histories", "write_histories", 'versions("raw_users", as_of, since)',
            'versions("raw_users", date(2900, 1, 1), since)'),
-          ("features.histories", "write_histories", 'latest("raw_users", as_of,', 'latest("raw_users", date(2900, 1, 1),')),
+          ("features.histories", "write_histories", 'latest("raw_users", as_of,',
+           'latest("raw_users", date(2900, 1, 1),')),
     _leak("session total that contains the target", "plays of the hour around a label count towards it",
           ("features.join", "join_snapshots", "    for name in EXAMPLE_VIEWS:\n",
            "    hour = labels['event_time'].cast(pa.int64()).to_numpy() // 3_600_000_000\n"
