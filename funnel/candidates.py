@@ -8,7 +8,7 @@ from funnel import ragged, sources
 from funnel.neighbours import Neighbours
 from funnel.night import Night, Users
 from funnel.popular import country_codes, fill, popular_order
-from funnel.recent import Recent, recent
+from funnel.recent import Recent, recent, whole_history
 from funnel.retrieval import Retrieval, nearness
 
 # What a candidate is best known for: the personal source that ranks it highest, else the first of the others.
@@ -16,8 +16,8 @@ SOURCES = ("retrieval", "explained", "lately", "co_watched", "followed", "creato
            "catalogue")
 PERSONAL = ("retrieval", "explained", "lately", "co_watched", "followed", "creator")
 SOURCE = {name: code for code, name in enumerate(SOURCES)}
-# Source of neighbours → which neighbours, and whether the whole history asks or what was played lately.
-NEIGHBOUR_SOURCES = {"explained": ("explained", "usual"), "lately": ("explained", "lately"),
+# Source of neighbours → which neighbours, and who asks: the whole history, its last 50 plays, or what was played lately.
+NEIGHBOUR_SOURCES = {"explained": ("explained", "whole"), "lately": ("explained", "lately"),
                      "co_watched": ("co_watched", "usual"), "followed": ("followed", "lately"),
                      "creator": ("creator", "usual")}
 LOOKED_UP = ("explained", "lately", "co_watched", "followed")
@@ -78,7 +78,8 @@ def generate(night: Night, users: Users, neighbours: Neighbours, retrieval: Retr
     found, total = {}, {}
     if retrieval is not None and user_vectors is not None:
         found["retrieval"] = sources.retrieved(night, users, known, retrieval, user_vectors, rules.retrieval)
-    plays = {"usual": known.matrix(night.size, RECENT_PLAYS), "lately": known.lately(night.size)}
+    plays = {"whole": whole_history(night, users), "usual": known.matrix(night.size, RECENT_PLAYS),
+             "lately": known.lately(night.size)}
     for name, (kind, asked) in NEIGHBOUR_SOURCES.items():
         total[name] = sources.reached(plays[asked], getattr(neighbours, kind))
         found[name] = sources.strongest(total[name], known, getattr(rules, name))

@@ -14,7 +14,7 @@ BLOCK = 2048
 
 @dataclass(frozen=True)
 class NeighbourRules:
-    """keep: neighbours per video. last_plays: how much of each history counts for what goes together and what follows;
+    """keep, explained_keep: neighbours per video. last_plays: how much of each history counts for what goes together and what follows;
     `ridge` (of explained.py) reads everything seen. shrink: pulls rare pairs down."""
 
     keep: int = 50
@@ -22,6 +22,7 @@ class NeighbourRules:
     shrink: float = 10.0
     follow_within: int = 10
     ridge: float = 300.0
+    explained_keep: int = 200
     creator_keep: int = 10
 
 
@@ -71,7 +72,7 @@ def _explained(night: Night, users: Users, rules: NeighbourRules) -> sparse.csr_
     watched = sparse.csr_matrix((np.ones(int(there.sum()), np.float32), seen[there],
                                  ragged.keep(users.seen_offsets, there)), shape=(users.size, night.size))
     videos, between = explained.weights(watched, rules.ridge)
-    blocks = [_strongest(sparse.csr_matrix(np.maximum(between[start:start + BLOCK], 0)), rules.keep)
+    blocks = [_strongest(sparse.csr_matrix(np.maximum(between[start:start + BLOCK], 0)), rules.explained_keep)
               for start in range(0, len(videos), BLOCK)]
     if not blocks:
         return sparse.csr_matrix((night.size, night.size), dtype=np.float32)

@@ -13,6 +13,7 @@ from funnel.users import index_in
 LENGTH = 50
 FADE_PER_PLAY = 0.98
 LATELY_FADE, LATELY_PLAYS = 0.8, 20
+WHOLE_FADE = 0.99
 LIKED_WEIGHT = 1.5
 
 
@@ -83,6 +84,16 @@ def recent(night: Night, users: Users) -> Recent:
     keys = (ragged.row_of(users.seen_offsets) * night.size + seen)[seen >= 0]
     return Recent(ragged.keep(ragged.keep(users.offsets, mask), known), index[known],
                   weight[known].astype(np.float32), age[known], Seen.of(keys, users.size * night.size))
+
+
+def whole_history(night: Night, users: Users) -> sparse.csr_matrix:
+    """Weights of all plays of the kept histories, hardly fading: sparse f32[U, V]; a video played twice has two
+    entries."""
+    index = night.index_of(users.video_ids)
+    known = index >= 0
+    age = (np.repeat(users.offsets[1:], np.diff(users.offsets)) - 1 - np.arange(len(index)))[known]
+    return sparse.csr_matrix(((np.float32(WHOLE_FADE) ** age).astype(np.float32), index[known].astype(np.int32),
+                              ragged.keep(users.offsets, known).astype(np.int32)), shape=(users.size, night.size))
 
 
 def among(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -69,7 +69,7 @@ def ranker_settings(lists: int, personal: bool) -> RankerSettings:
     """Settings for so many training lists: hidden layers where they are lists as nights make them, from 300 on; a
     straight line that begins as a sum of the sources where they are few, or cut in the middle of sittings."""
     if lists < 300 or personal:
-        return RankerSettings(hidden=(), epochs=20, weight_decay=0.0, learning_rate=3e-3, prior=1.0, strength=300.0)
+        return RankerSettings(hidden=(), epochs=20, weight_decay=0.0, learning_rate=3e-3, prior=1.0, strength=1000.0)
     return RankerSettings(hidden=(64, 32))
 
 

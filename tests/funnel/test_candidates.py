@@ -152,7 +152,7 @@ def test_explained_equals_the_closed_form() -> None:
     """Steck 2019: B = I - P / diag(P), P = (X'X + ridge)^-1, diagonal 0; here its positive part on a grid."""
     night = random_night(30)
     users = random_users(night, 40)
-    made = neighbours(night, users, NeighbourRules(keep=30, ridge=2.0)).explained.toarray()
+    made = neighbours(night, users, NeighbourRules(ridge=2.0)).explained.toarray()
     watched = np.zeros((users.size, night.size))
     rows, places = ragged.row_of(users.seen_offsets), night.index_of(users.seen_video_ids)
     watched[rows[places >= 0], places[places >= 0]] = 1
