@@ -46,7 +46,7 @@ def service(folder: Path) -> Iterator[Airflow]:
         with local_airflow.running() as airflow:
             yield airflow
         left = ours(home)
-        assert not left, f"still running: {[process.cmdline() for process in left]}"
+        assert not left, f"still running: {[cmdline(process) for process in left]}"
     finally:
         for process in ours(home):
             process.kill()
@@ -75,6 +75,14 @@ def ours(home: Path) -> list[psutil.Process]:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
+
+
+def cmdline(process: psutil.Process) -> list[str]:
+    """What a process was started with; empty when it has ended meanwhile."""
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return []
 
 
 def until(what: str, true: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
@@ -115,7 +123,7 @@ def whole(as_of: date, releases: int) -> None:
 def _scheduler() -> psutil.Process:
     """The newest one of this process that is not dead."""
     return max((process for process in psutil.Process().children() if process.status() != psutil.STATUS_ZOMBIE
-                and "scheduler" in " ".join(process.cmdline())), key=lambda process: process.create_time())
+                and "scheduler" in " ".join(cmdline(process))), key=lambda process: process.create_time())
 
 
 def scheduler_killed_in_each_task(folder: Path) -> int:
@@ -183,7 +191,7 @@ def frozen_until_its_timeout(folder: Path) -> int:
 
         def caught() -> bool:
             frozen[:] = [process for process in ours(Path(os.environ["NIGHTREEL_HOME"]))
-                         if "jobs.release" in process.cmdline()]
+                         if "jobs.release" in cmdline(process)]
             for process in frozen:
                 process.send_signal(signal.SIGSTOP)
             return bool(frozen) or state(airflow, run_id, "release") == "success"

@@ -69,7 +69,7 @@ def _one(home: Path, victim: str, wait_s: float) -> bool:
     found: list[psutil.Process] = []
     while run.poll() is None and not found:
         family = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
-        found = [each for each in family if VICTIMS[victim] in " ".join(_cmdline(each))
+        found = [each for each in family if VICTIMS[victim] in " ".join(orchestration.cmdline(each))
                  and (victim == "driver" or each.pid != run.pid)]
         time.sleep(0.05)
     time.sleep(wait_s)
@@ -79,10 +79,3 @@ def _one(home: Path, victim: str, wait_s: float) -> bool:
     run.wait(180)
     orchestration.until(f"what a killed {victim} left behind ends", lambda: not orchestration.ours(home), 30)
     return bool(alive)
-
-
-def _cmdline(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return []
