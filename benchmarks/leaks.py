@@ -115,7 +115,7 @@ LEAKS = (
            "load_users(material.as_of + " + LATER + ")")),
     _leak("passes chosen on the held-out week", "early stopping looks at the plays that the model is judged on",
           ("training.fitting", "_validation", "plays.row, plays.video_ids",
-           "*(lambda later, since: (np.repeat(np.arange(later.size), np.diff(later.offsets))[later.event_us >= since], "
-           "later.video_ids[later.event_us >= since]))(load_histories(max(day for day, _ in "
-           "snapshot.committed('histories'))), night.as_of_us)")),
+           "*(lambda later: (evaluation.index_in(cut.user_ids, np.repeat(later.user_ids, np.diff(later.offsets))["
+           "later.event_us >= night.as_of_us]), later.video_ids[later.event_us >= night.as_of_us]))("
+           "load_histories(max(day for day, _ in snapshot.committed('histories'))))")),
 )
