@@ -33,7 +33,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--k", type=int, default=_DEFAULTS["k"], help="rows per list of the night")
     parser.add_argument("--active-days", type=int, default=_DEFAULTS["active_days"], help="as the night has it")
     parser.add_argument("--training", action="store_true", help="audit a training instead of a night")
-    parser.add_argument("--holdout-days", type=int, default=needs.HOLDOUT_DAYS, help="as the training has it")
+    parser.add_argument("--holdout-days", type=int, default=needs.HOLDOUT_DAYS, choices=range(1, 366), metavar="DAYS",
+                        help="as the training has it")
     options = parser.parse_args(arguments)
     started = time.monotonic()
     lineage.require_sealed(options.as_of)
