@@ -1,4 +1,5 @@
-"""The benchmark's join by DuckDB: ASOF JOIN on running totals. ARGV: folder of the log, Parquet file to write."""
+"""The benchmark's join by DuckDB: ASOF JOIN on running totals, one key after the other. ARGV: folder of the log, Parquet
+file to write."""
 
 import sys
 
@@ -7,31 +8,34 @@ import duckdb
 WINDOWS = (1, 7, 30)
 
 
-def query(folder: str, out: str) -> str:
-    """Totals per key as views, then one ASOF join at t and one at the start of each window, for each key."""
-    totals, joins, columns = [], [], []
-    for key in ("user_id", "video_id"):
-        name = key.removesuffix("_id")
-        totals.append(f"{name}_totals AS MATERIALIZED (SELECT {key}, event_time, watch_ms, row_number() OVER w AS n, "
-                      f"sum(watch_ms) OVER w AS s FROM '{folder}/events/*.parquet' WINDOW w AS "
-                      f"(PARTITION BY {key} ORDER BY event_time ROWS UNBOUNDED PRECEDING))")
-        joins.append(f"ASOF LEFT JOIN {name}_totals {name}0 ON l.{key} = {name}0.{key} "
-                     f"AND l.event_time > {name}0.event_time")
-        columns.append(f"{name}0.watch_ms AS {name}_last")
-        for days in WINDOWS:
-            ours = f"{name}{days}"
-            joins.append(f"ASOF LEFT JOIN {name}_totals {ours} ON l.{key} = {ours}.{key} "
-                         f"AND l.event_time - INTERVAL {days} DAY > {ours}.event_time")
-            columns += [f"coalesce({name}0.n, 0) - coalesce({ours}.n, 0) AS {name}_count_{days}d",
-                        f"(coalesce({name}0.s, 0) - coalesce({ours}.s, 0))::BIGINT AS {name}_sum_{days}d"]
-    return (f"COPY (WITH {', '.join(totals)} SELECT l.*, {', '.join(columns)} FROM '{folder}/labels.parquet' l "
-            f"{' '.join(joins)}) TO '{out}' (FORMAT parquet)")
+def totals(key: str, folder: str) -> str:
+    """Events with their key's running count and sum, the row's own included."""
+    return (f"CREATE OR REPLACE TABLE totals AS SELECT {key}, event_time, watch_ms, row_number() OVER w AS n, "
+            f"(sum(watch_ms) OVER w)::BIGINT AS s FROM '{folder}/events/*.parquet' "
+            f"WINDOW w AS (PARTITION BY {key} ORDER BY event_time ROWS UNBOUNDED PRECEDING)")
+
+
+def with_key(rows: str, key: str) -> str:
+    """The rows with the features of one key: one ASOF join at t, one at the start of each window."""
+    name = key.removesuffix("_id")
+    joins = [f"ASOF LEFT JOIN totals AS before ON l.{key} = before.{key} AND l.event_time > before.event_time"]
+    columns = [f"before.watch_ms AS {name}_last"]
+    for days in WINDOWS:
+        joins.append(f"ASOF LEFT JOIN totals AS w{days} ON l.{key} = w{days}.{key} "
+                     f"AND l.event_time - INTERVAL {days} DAY > w{days}.event_time")
+        columns += [f"coalesce(before.n, 0) - coalesce(w{days}.n, 0) AS {name}_count_{days}d",
+                    f"coalesce(before.s, 0) - coalesce(w{days}.s, 0) AS {name}_sum_{days}d"]
+    return f"SELECT l.*, {', '.join(columns)} FROM {rows} AS l {' '.join(joins)}"
 
 
 def main(folder: str, out: str) -> None:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
-    connection.execute(query(folder, out))
+    labels = f"'{folder}/labels.parquet'"
+    connection.execute(totals("user_id", folder))
+    connection.execute(f"CREATE TABLE by_user AS {with_key(labels, 'user_id')}")
+    connection.execute(totals("video_id", folder))
+    connection.execute(f"COPY ({with_key('by_user', 'video_id')}) TO '{out}' (FORMAT parquet)")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What training examples cost, in passes over the data: 28 days of labels joined with the snapshots that were live.
 
-    python -m benchmarks.training_examples [--users 2000]      # about two minutes
+    python -m benchmarks.training_examples [--users 10000]     # about two minutes
 
 One pass reads every event, label and feature snapshot once and writes the examples once. Both are timed three times in
 turn, in this process and without Spark's start; the least of each counts. The last line is one JSON object.
@@ -62,7 +62,7 @@ def build_again() -> None:
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training_examples", description=__doc__.splitlines()[0])
-    parser.add_argument("--users", type=int, default=2000)
+    parser.add_argument("--users", type=int, default=10_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="training-examples-") as folder:
         os.environ |= {"NIGHTREEL_HOME": folder, "SPARK_MASTER": "in-process"}

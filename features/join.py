@@ -4,18 +4,23 @@ A label at t sees, of each view, the row of its key in the newest snapshot with 
 strictly before t, the one that was live when the label happened. A key absent there has zeros, exactly as serving
 would see; never a row of an older snapshot. Every label comes out exactly once.
 
-Labels are taken by the date that was live for them, so that one day's snapshot at a time is in memory.
+Labels are taken by the date that was live for them, so that each day's snapshot is read once and one at a time is in
+memory.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features import join_files
+from features.join_files import Spread
 from features.views import EXAMPLE_VIEWS, FEATURES, FeatureView, view
-from lake import dates, snapshot, writing
+from lake import dates, snapshot, storage, writing
+from lake.hashing import BUCKETS, bucket_of
 from lake.snapshot import Manifest
 from lake.tables import table
 
@@ -31,12 +36,52 @@ def days_live_at(times_us: np.ndarray) -> list[str]:
     return [dates.day_of_us(int(day) * dates.DAY_US).isoformat() for day in np.unique(np.concatenate(live))]
 
 
-def write_examples(labels: Manifest, snapshots: dict[date, Manifest], folder: str, part: int,
-                   buckets: list[int]) -> list[dict]:
-    """Write the training examples of some buckets' labels. snapshots: by as_of, every date that was live at a label."""
-    rows = join_snapshots(snapshot.read(labels, buckets=buckets),
-                          {day: lambda m=manifest: snapshot.read(m) for day, manifest in snapshots.items()})
-    return [writing.write_part("training_examples", folder, rows, f"part-{part:05d}")]
+@dataclass(frozen=True)
+class ExampleWork:
+    """Training examples to write into `folder`, in `parts` files. `snapshots`: by as_of, ascending, every date that was
+    live at a label. Labels come together by date, so that each snapshot is read once, and then again by user."""
+
+    labels: Manifest
+    snapshots: dict[date, Manifest]
+    folder: str
+    parts: int
+
+    def path(self, stage: str, number: int) -> str:
+        return f"{self.folder}/scattered/{stage}-{number:05d}.arrow"
+
+
+def write_examples(work: ExampleWork, spread: Spread) -> list[dict]:
+    """Write them; what was written, by part. spread: as in `features.join_stages.run`."""
+    if not work.snapshots:
+        nothing = table("training_examples").schema.empty_table()
+        return [writing.write_part("training_examples", work.folder, nothing, "part-00000")]
+    days, rows = len(work.snapshots), work.labels.rows
+    spread(lambda part: _scatter_by_day(work, part), [rows // work.parts] * work.parts)
+    spread(lambda n: _join_day(work, n), [manifest.rows + rows // days for manifest in work.snapshots.values()])
+    written = spread(lambda part: _write_part(work, part), [rows // work.parts] * work.parts)
+    storage.delete_folder(f"{work.folder}/scattered")
+    return written
+
+
+def _scatter_by_day(work: ExampleWork, part: int) -> dict:
+    labels = snapshot.read(work.labels, buckets=range(part, BUCKETS, work.parts))
+    live = live_days(labels["event_time"].cast(pa.int64()).to_numpy(), view(EXAMPLE_VIEWS[0]).publish_lag_us)
+    days = np.array([dates.midnight_us(day) // dates.DAY_US for day in work.snapshots])
+    join_files.write_apart(work.path("labels", part), labels, np.searchsorted(days, live), len(days))
+    return {}
+
+
+def _join_day(work: ExampleWork, number: int) -> dict:
+    rows = join_files.gather([work.path("labels", part) for part in range(work.parts)], [number])[0]
+    rows = join_snapshots(rows, {day: lambda m=manifest: snapshot.read(m) for day, manifest in work.snapshots.items()})
+    target = bucket_of(rows["user_id"].to_numpy()) % work.parts
+    join_files.write_apart(work.path("examples", number), rows, target, work.parts)
+    return {}
+
+
+def _write_part(work: ExampleWork, part: int) -> dict:
+    rows = join_files.gather([work.path("examples", n) for n in range(len(work.snapshots))], [part])[0]
+    return writing.write_part("training_examples", work.folder, rows, f"part-{part:05d}")
 
 
 def join_snapshots(labels: pa.Table, snapshots: Mapping[date, Callable[[], pa.Table]]) -> pa.Table:
@@ -52,7 +97,7 @@ def snapshot_features(labels: pa.Table, times_us: np.ndarray, snapshots: Mapping
                       names: Sequence[str]) -> dict[str, np.ndarray]:
     """View name → int64[labels, FEATURES], as live at each label's time (int64[labels]). snapshots: as_of → function
     that reads it; KeyError when a date that was live is not there."""
-    found = {name: np.zeros((labels.num_rows, len(FEATURES)), np.int64) for name in names}
+    found = {name: np.zeros((labels.num_rows, len(FEATURES)), np.int64, "F") for name in names}
     live = {name: live_days(times_us, view(name).publish_lag_us) for name in names}
     labels = labels.select(list(dict.fromkeys(
         column for name in names for column in (view(name).entity, view(name).attribute) if column))).combine_chunks()
@@ -60,7 +105,10 @@ def snapshot_features(labels: pa.Table, times_us: np.ndarray, snapshots: Mapping
         features = snapshots[dates.day_of_us(int(day) * dates.DAY_US)]().combine_chunks()
         for name in names:
             rows = np.flatnonzero(live[name] == day)
-            found[name][rows] = _look_up(labels.take(pa.array(rows)), features, view(name))
+            if len(rows) == labels.num_rows:
+                found[name] = _look_up(labels, features, view(name))
+            else:
+                found[name][rows] = _look_up(labels.take(pa.array(rows)), features, view(name))
     return found
 
 
@@ -71,10 +119,13 @@ def _look_up(labels: pa.Table, features: pa.Table, declared: FeatureView) -> np.
     row = _rows_of(entity, attribute, *(features[name].combine_chunks().take(pa.array(mine))
                                         for name in ("entity_id", "attribute")))
     there = np.flatnonzero(row >= 0)
-    lines = pa.array(mine[row[there]])
-    values = np.stack([features[name].take(lines).to_numpy() for name in FEATURES], axis=1)
-    summed = np.zeros((labels.num_rows, len(FEATURES)), np.int64)
-    np.add.at(summed, owner[there], values)
+    found = features.select(list(FEATURES)).take(pa.array(mine[row[there]]))
+    summed = np.zeros((labels.num_rows, len(FEATURES)), np.int64, "F")
+    for column, feature in enumerate(FEATURES):
+        if declared.attribute:
+            np.add.at(summed[:, column], owner[there], found[feature].to_numpy())
+        else:
+            summed[owner[there], column] = found[feature].to_numpy()
     return summed
 
 

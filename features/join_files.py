@@ -1,13 +1,16 @@
 """Files of a join in flight: Arrow files whose record batches are the rows of one part, and Parquet that reads fast."""
 
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lake import storage
+
+Task = Callable[[int], dict]
+Spread = Callable[[Task, Sequence[int]], list[dict]]
 
 
 def write_apart(path: str, rows: pa.Table, part: np.ndarray, parts: int) -> None:
@@ -28,7 +31,7 @@ def gather(paths: list[str], parts: Sequence[int]) -> list[pa.Table]:
     batches: list[list[pa.RecordBatch]] = [[] for _ in parts]
     for path in paths:
         store, inner = storage.filesystem(path)
-        with store.open_input_file(inner) as file:
+        with pa.memory_map(inner) if storage.is_local(path) else store.open_input_file(inner) as file:
             opened = pa.ipc.open_file(file)
             for held, part in zip(batches, parts, strict=True):
                 held.append(opened.get_batch(part))

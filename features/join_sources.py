@@ -57,8 +57,10 @@ class Run:
 @dataclass(frozen=True)
 class Layout:
     """A table by key: rows lie in the 64 buckets of `part_of` their key (of an int64: its `bucket_of`), those of a
-    bucket by key and event time. `buckets`: bucket → its pieces; or `manifests`: the snapshots that hold them all."""
+    bucket by key and event time, with the columns of `schema`. `buckets`: bucket → its pieces; or `manifests`: the
+    snapshots that hold them all."""
 
+    schema: pa.Schema
     buckets: dict[int, tuple[Piece, ...]] = field(default_factory=dict)
     manifests: tuple[Manifest, ...] = ()
 
@@ -70,7 +72,8 @@ class Layout:
 
 @dataclass(frozen=True)
 class Source:
-    """A table in runs of pieces, at least one. `layouts`: by the key columns that rows lie by."""
+    """A table in runs of pieces, at least one, with the columns of `schema`. `layouts`: by the key columns that rows lie
+    by."""
 
     name: str
     schema: pa.Schema
@@ -80,6 +83,10 @@ class Source:
     @property
     def rows(self) -> int:
         return sum(run.rows for run in self.runs)
+
+    def schema_by(self, key: tuple[str, ...]) -> pa.Schema:
+        """The columns that there are for a lookup by a key."""
+        return self.layouts[key].schema if key in self.layouts else self.schema
 
 
 def nothing(name: str, schema: pa.Schema) -> Source:
@@ -130,7 +137,7 @@ def _runs(pieces: list[Piece], most: int) -> tuple[Run, ...]:
 
 def _laid_out(name: str, path: str, rows_per_run: int) -> Source:
     told = json.loads(storage.read_bytes(f"{path}/{LAYOUT}"))
-    layouts, runs, schema = {}, (), None
+    layouts, runs, first = {}, (), pa.schema([])
     for by in told["layouts"]:
         pieces, schema = _pieces([f"{path}/{file['path']}" for file in by["files"]], 1)
         pieces = [piece for piece in pieces if piece.rows]
@@ -139,8 +146,10 @@ def _laid_out(name: str, path: str, rows_per_run: int) -> Source:
         buckets: dict[int, tuple[Piece, ...]] = {}
         for bucket, piece in zip([n for file in by["files"] for n in file["buckets"]], pieces, strict=True):
             buckets[bucket] = (*buckets.get(bucket, ()), piece)
-        layouts[tuple(by["key"])], runs = Layout(buckets), runs or _runs(pieces or [Piece(0, 0)], rows_per_run)
-    return Source(name, schema, runs, layouts)
+        if not layouts:
+            runs, first = _runs(pieces or [Piece(0, 0)], rows_per_run), schema
+        layouts[tuple(by["key"])] = Layout(schema, buckets)
+    return Source(name, first, runs, layouts)
 
 
 def _files(path: str) -> list[str]:
@@ -179,23 +188,23 @@ def of_lake(name: str, as_of: date) -> Source:
         pieces += [Piece(0, manifest.rows // count, manifest=manifest, buckets=tuple(range(n, BUCKETS, count)))
                    for n in range(count)]
     return Source(name, table(name).schema, _runs(pieces or [Piece(0, 0)], ROWS_PER_RUN),
-                  {(table(name).bucket_by,): Layout(manifests=tuple(manifests))})
+                  {(table(name).bucket_by,): Layout(table(name).schema, manifests=tuple(manifests))})
 
 
 def read(source: Source, run: Run, columns: Sequence[str]) -> pa.Table:
     """The run's rows in their order, page checksums verified where the files have them."""
-    return _read(source, run.pieces, columns)
+    return _read(source.schema, run.pieces, columns)
 
 
-def read_buckets(source: Source, layout: Layout, columns: Sequence[str], buckets: Sequence[int]) -> pa.Table:
+def read_buckets(layout: Layout, columns: Sequence[str], buckets: Sequence[int]) -> pa.Table:
     """The rows of some buckets of a layout, bucket by bucket or snapshot by snapshot."""
     if layout.manifests:
         return pa.concat_tables([snapshot.read(manifest, list(columns), buckets) for manifest in layout.manifests])
-    return _read(source, [piece for bucket in buckets for piece in layout.buckets.get(bucket, ())], columns)
+    return _read(layout.schema, [piece for bucket in buckets for piece in layout.buckets.get(bucket, ())], columns)
 
 
-def _read(source: Source, pieces: Sequence[Piece], columns: Sequence[str]) -> pa.Table:
-    empty = pa.schema([source.schema.field(name) for name in columns]).empty_table()
+def _read(schema: pa.Schema, pieces: Sequence[Piece], columns: Sequence[str]) -> pa.Table:
+    empty = pa.schema([schema.field(name) for name in columns]).empty_table()
     together: dict[str, list[Piece]] = {}
     for piece in pieces:
         together.setdefault(piece.path, []).append(piece)

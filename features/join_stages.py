@@ -21,6 +21,7 @@ from features.any_join import (AnyView, columns_read, features_of, features_of_s
                                spine_columns, with_columns)
 from features.join import live_days
 from features.join_sources import Layout, Run, Source
+from features.join_files import Spread, Task
 from features.key_codes import canonical, part_of
 from features.own_views import LAKE_TABLES, OwnView
 from features.views import FeatureView
@@ -29,8 +30,6 @@ from lake.hashing import BUCKETS
 from lake.snapshot import Manifest
 
 _ROW = "_spine_row"
-Task = Callable[[int], dict]
-Spread = Callable[[Task, Sequence[int]], list[dict]]
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,12 @@ class Work:
 
     def _lookup(self, number: int, views: tuple[OwnView, ...]) -> Lookup:
         table = self.tables[views[0].table]
-        layout = table.layouts.get(tuple(theirs for _, theirs in views[0].key))
+        layout = table.layouts.get(_table_key(views[0]))
         return Lookup(number, views, table, layout, min(self.parts, BUCKETS) if layout else self.parts)
+
+
+def _table_key(view: OwnView) -> tuple[str, ...]:
+    return tuple(theirs for _, theirs in view.key)
 
 
 def instants_asked(spine: Source, time: str, views: Sequence[AnyView]) -> tuple[int | None, list[date]]:
@@ -167,7 +170,7 @@ def rows_of_keys(rows: pa.Table, key: Sequence[tuple[str, str]]) -> pa.Table:
 def _compute(work: Work, one: Lookup, part: int) -> dict:
     stretches = one.of_part(part)
     spines = join_files.gather([_path(work, one, "spine", n) for n in range(len(work.spine.runs))], stretches)
-    tables = (join_sources.read_buckets(one.table, one.layout, columns_read(one.views), [stretch])
+    tables = (join_sources.read_buckets(one.layout, columns_read(one.views), [stretch])
               for stretch in stretches) if one.layout \
         else join_files.gather([_path(work, one, "rows", n) for n in range(len(one.table.runs))], stretches)
     found = pa.concat_tables([_answers(work, one, *sides) for sides in zip(spines, tables, strict=True)])
@@ -227,7 +230,8 @@ def check(work: Work) -> None:
         require(work.spine.schema, spine_columns(view), "the spine")
         if isinstance(view, OwnView):
             asked = join_sources.with_lake_ids(none, view.key, work.ids) if view.table in LAKE_TABLES else none
-            found, _ = features_of(asked, [view], work.tables[view.table].schema.empty_table(), work.time)
+            schema = work.tables[view.table].schema_by(_table_key(view))
+            found, _ = features_of(asked, [view], schema.empty_table(), work.time)
         else:
             asked = join_sources.with_lake_ids(none, [(name, name) for name in spine_columns(view)], work.ids)
             found = features_of_snapshot(asked, view, {}, work.time)

@@ -44,6 +44,19 @@ def key_codes(spine: Sequence[pa.Array], rows: Sequence[pa.Array]) -> tuple[np.n
     return code, row_code
 
 
+def codes_of(keys: Sequence[pa.Array]) -> np.ndarray:
+    """int64[N]: equal numbers for equal keys, in the order of the keys, -1 where any column is null. keys: one canonical
+    array per key column."""
+    code = np.zeros(len(keys[0]), np.int64)
+    for n, array in enumerate(keys):
+        encoded = array.dictionary_encode()
+        rank = pc.rank(encoded.dictionary, tiebreaker="dense").to_numpy().astype(np.int64) - 1
+        code = _combined(code, pa.array(rank).take(encoded.indices), len(rank))
+        if n:
+            code = _place(code, np.unique(code[code >= 0]))
+    return code
+
+
 def _starts(keys: pa.Array) -> np.ndarray | None:
     """Where each key begins, of integers that ascend; None of others."""
     if not pa.types.is_int64(keys.type) or keys.null_count or not len(keys):

@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from features import join_files, join_sources
 from features.any_join import instants, require
+from features.join_files import Spread
 from features.join_sources import LAYOUT, Source
-from features.join_stages import Spread, told_all
-from features.key_codes import canonical, key_codes, part_of
+from features.join_stages import told_all
+from features.key_codes import canonical, codes_of, part_of
 from features.timeline import Timeline
 from features.version_join import total_order
 from lake import storage
@@ -23,7 +24,7 @@ from lake.hashing import BUCKETS, canonical_json
 
 @dataclass(frozen=True)
 class LayoutWork:
-    """A table to lay out by each of `keys`, in `parts` files each. `columns`: what to keep besides keys, times and
+    """A table to lay out by each of `keys`, in `parts` files each. `columns`: what to keep besides that key, times and
     tiebreak."""
 
     source: Source
@@ -35,18 +36,17 @@ class LayoutWork:
     folder: str
     parts: int
 
-    @property
-    def kept(self) -> list[str]:
-        return list(dict.fromkeys([*(name for key in self.keys for name in key), self.event_time, self.arrived_at,
+    def kept(self, *keys: tuple[str, ...]) -> list[str]:
+        """The columns of the rows by some of the keys."""
+        return list(dict.fromkeys([*(name for key in keys for name in key), self.event_time, self.arrived_at,
                                    *self.tiebreak, *self.columns]))
 
 
 def check(work: LayoutWork) -> None:
     """Refuse, before any work, a column that is missing or of a type that can't be a key or an instant."""
-    require(work.source.schema, work.kept, f"table {work.source.name!r}")
-    _ordered(work, work.keys[0], work.source.schema.empty_table().select(work.kept))
+    require(work.source.schema, work.kept(*work.keys), f"table {work.source.name!r}")
     for key in work.keys:
-        _keys(work.source.schema.empty_table(), key)
+        _ordered(work, key, work.source.schema.empty_table().select(work.kept(key)))
 
 
 def run(work: LayoutWork, spread: Spread) -> int:
@@ -65,9 +65,9 @@ def _keys(rows: pa.Table, key: Sequence[str]) -> list[pa.Array]:
 
 
 def _scatter(work: LayoutWork, number: int) -> dict:
-    rows = join_sources.read(work.source, work.source.runs[number], work.kept)
+    rows = join_sources.read(work.source, work.source.runs[number], work.kept(*work.keys))
     for n, key in enumerate(work.keys):
-        join_files.write_apart(_path(work, n, number), rows, part_of(_keys(rows, key), BUCKETS), BUCKETS)
+        join_files.write_apart(_path(work, n, number), rows.select(work.kept(key)), part_of(_keys(rows, key), BUCKETS), BUCKETS)
     return {}
 
 
@@ -77,19 +77,19 @@ def _arrange(work: LayoutWork, n: int, part: int) -> dict:
     groups = {bucket: _ordered(work, work.keys[n], rows)
               for bucket, rows in zip(buckets, join_files.gather(paths, buckets), strict=True) if rows.num_rows}
     path = f"by-{n}/part-{part:05d}.parquet"
-    empty = work.source.schema.empty_table().select(work.kept)
+    empty = work.source.schema.empty_table().select(work.kept(work.keys[n]))
     join_files.write_parquet(f"{work.folder}/laid/{path}", empty.schema, groups.values())
     return {"path": path, "buckets": list(groups), "rows": [rows.num_rows for rows in groups.values()]}
 
 
 def _ordered(work: LayoutWork, key: Sequence[str], rows: pa.Table) -> pa.Table:
     """By key, rows without one first, then in the total order of its rows."""
-    keys = _keys(rows, key)
-    codes, _ = key_codes(keys, [array.slice(0, 0) for array in keys])
+    rows = rows.combine_chunks()
+    codes = codes_of(_keys(rows, key))
     event_us, arrived_us = instants(rows[work.event_time], work.event_time), instants(rows[work.arrived_at],
                                                                                       work.arrived_at)
     order = total_order(Timeline(codes + 1, event_us), arrived_us, rows, work.tiebreak)
-    return rows.combine_chunks().take(pa.array(order.astype(np.int64)))
+    return rows.take(pa.array(order.astype(np.int64)))
 
 
 def _path(work: LayoutWork, n: int, number: int) -> str:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 
 from jobs import explain
 from jobs.command import day, run, say
@@ -188,14 +189,13 @@ def build_training_examples(as_ofs: list[date]) -> None:
 
 
 def _write_training_examples(attempt: Attempt) -> tuple[list[dict], dict]:
-    from features.frames import per_bucket
-    from features.join import write_examples
+    from features.frames import balanced
+    from features.join import ExampleWork, write_examples
 
-    labels, folder = lineage.resolve("labels", attempt.plan.as_of), attempt.folder
+    labels = lineage.resolve("labels", attempt.plan.as_of)
     days = [dates.parse_date(day) for day in labels.extra["snapshot_days"]]
     live = {day: lineage.resolve("feature_snapshots", day) for day in days}
-    parts = per_bucket(_context(), lambda part, buckets: write_examples(labels, live, folder, part, buckets),
-                       _parts([labels]))
+    parts = write_examples(ExampleWork(labels, live, attempt.folder, _parts([labels])), partial(balanced, _context()))
     written = sum(part["rows"] for part in parts)
     if written != labels.rows:
         raise RuntimeError(f"training_examples {attempt.plan.as_of}: {labels.rows} labels became {written} rows")

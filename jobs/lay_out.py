@@ -49,7 +49,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--event-time", required=True, metavar="COLUMN")
     parser.add_argument("--arrived-at", metavar="COLUMN", help="when a row could be known; by default --event-time")
     parser.add_argument("--tiebreak", action="append", metavar="COLUMN", help="orders rows of one key and instant")
-    parser.add_argument("--columns", metavar="COLUMN[,COLUMN…]", help="what else to keep; by default everything")
+    parser.add_argument("--columns", metavar="COLUMN[,COLUMN…]",
+                        help="what to keep besides key, times and tiebreak; by default everything")
     parser.add_argument("--out", required=True, metavar="LAID", help="a folder that does not exist yet")
     options = parser.parse_args(arguments)
     out = join_sources.absolute(options.out)

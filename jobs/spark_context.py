@@ -16,12 +16,17 @@ from pyspark import SparkConf, SparkContext
 
 ARCHIVE = Path(sys.prefix) / "spark-classes.jsa"
 
+# Workers live on arrays of many megabytes: in pages of 2 MiB, where Linux has them, they cost a fifth less time.
+_MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
 # Rows are computed as Arrow in Python workers; the JVM only schedules and shuffles, and lives for seconds. Compiling
 # for long runs would cost it more than the work itself. Over TCP each task waits 40 ms for a delayed acknowledgement.
 _SETTINGS = {
     "spark.driver.extraJavaOptions": f'-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "-XX:SharedArchiveFile={ARCHIVE}" '
                                      "-Xshare:auto -Xlog:disable -Xlog:all=error:stderr",
     "spark.python.unix.domain.socket.enabled": "true",
+    "spark.python.daemon.module": "jobs.spark_workers",
+    **{f"spark.executorEnv.{name}": value for name, value in _MEMORY.items()},
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",

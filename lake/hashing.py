@@ -15,7 +15,6 @@ def splitmix64(values: np.ndarray) -> np.ndarray:
     """SplitMix64's finalizer of int64/uint64 values of any shape, as uint64.
 
     Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
-    Spark calls this very function through an Arrow UDF (`features.frames.bucket_column`).
     """
     z = np.asarray(values).astype(np.int64).view(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -114,6 +114,28 @@ def test_a_table_that_was_laid_out_joins_the_same(seed: int, files: int, parts: 
                                            for row in join_world.expected(seed, mode)]
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_layout_keeps_only_the_columns_that_were_asked_for(mode: str, tmp_path: Path) -> None:
+    planned = work(6, mode, 3, tmp_path)
+    view, events = planned.views[0], planned.tables["events"]
+    key = tuple(theirs for _, theirs in view.key)
+    layout = table_layout.LayoutWork(events, (("tag",), key), "happened", "arrived", ("seq",), tuple(view.columns_read),
+                                     str(tmp_path), 2)
+    table_layout.run(layout, in_turn)
+    source = join_sources.of_path(str(tmp_path / "laid"))
+    assert set(source.schema_by(key).names) == {*key, "happened", "arrived", "seq", *view.columns_read}
+    assert "tag" in source.schema_by(("tag",)).names
+    narrow = replace(planned, tables={"events": source}, folder=str(tmp_path / "narrow"))
+    assert join_stages.run(narrow, in_turn) == join_stages.run(planned, in_turn)
+    assert pq.read_table(tmp_path / "narrow" / "joined") == pq.read_table(tmp_path / "attempt" / "joined")
+    without = replace(layout, columns=(), folder=str(tmp_path / "without"))
+    if set(view.columns_read) - set(without.kept(key)):
+        table_layout.run(without, in_turn)
+        source = join_sources.of_path(str(tmp_path / "without" / "laid"))
+        with pytest.raises(ValueError, match="has no column"):
+            join_stages.check(replace(planned, tables={"events": source}))
+
+
 @pytest.mark.parametrize(("change", "why"), [
     ({"keys": (("nobody",),)}, "no column nobody"), ({"keys": (("score",),)}, "keys are integers or strings"),
     ({"event_time": "seq"}, "with a time zone"), ({"columns": ("gone",)}, "no column gone")])

@@ -1,0 +1,27 @@
+"""The process that Spark forks its Python workers from: `spark.python.daemon.module` in jobs/spark_context.py.
+
+Spark puts pyspark as an archive first on its workers' path, and Python compiles an archive's modules anew whenever it
+reads them: a second per command. Where the installed package is the one that the archive lies in, that is read instead,
+and what every worker needs is loaded once, before the first fork.
+"""
+
+import sys
+from pathlib import Path
+
+
+def without_archives(path: list[str]) -> list[str]:
+    """An import path without the archives that lie in a package which the path finds by itself."""
+    def inside_a_package(entry: Path) -> bool:
+        return len(entry.parents) > 3 and (entry.parents[2] / "__init__.py").exists() and str(entry.parents[3]) in path
+
+    return [entry for entry in path if not (entry.endswith(".zip") and inside_a_package(Path(entry)))]
+
+
+if __name__ == "__main__":
+    sys.path[:] = without_archives(sys.path)
+
+    import pyarrow.compute  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+    from pyspark.daemon import manager
+
+    manager()

@@ -1,0 +1,30 @@
+"""Spark's Python workers start from the installed packages, with large pages."""
+
+from jobs.spark_context import spark_context
+from jobs.spark_workers import without_archives
+
+
+def _told(_: int) -> tuple[str, str]:
+    import os
+
+    import pyspark
+
+    return pyspark.__file__, os.environ.get("GLIBC_TUNABLES", "")
+
+
+def test_workers_read_the_installed_package_and_not_the_archive():
+    file, tunables = spark_context("test").parallelize([0], 1).map(_told).first()
+    assert ".zip" not in file
+    assert "glibc.malloc.hugetlb=1" in tunables
+
+
+def test_only_archives_inside_a_package_on_the_path_are_left_out(tmp_path):
+    inside = tmp_path / "site" / "pyspark" / "python" / "lib" / "pyspark.zip"
+    elsewhere = tmp_path / "opt" / "spark" / "python" / "lib" / "pyspark.zip"
+    for archive in (inside, elsewhere):
+        archive.parent.mkdir(parents=True)
+        archive.touch()
+    (tmp_path / "site" / "pyspark" / "__init__.py").touch()
+    path = [str(inside), str(elsewhere), str(tmp_path / "site"), "job.zip"]
+    assert without_archives(path) == path[1:]
+    assert without_archives(path[:2]) == path[:2]  # the package is not on the path: the archive is all there is
