@@ -1,0 +1,108 @@
+"""Users per second of the whole nightly funnel, beside FAISS flat's exact top-200 of the same vectors and users alone.
+
+    python -m benchmarks.scoring_speed [--users 4096 16384] [--videos 100000] [--width 64]
+
+Two seeded lakes that differ in users alone (`scoring_world.py`). On each, the public commands `jobs.ann_index` and
+`jobs.recommendations` (lists of 50) in processes of their own, starts included, and then FAISS: `IndexFlatIP` over the
+index's vectors, asked for the 200 best videos of 4,096 users' vectors in one call, on as many threads as the machine has
+cores, the best of three; once as its wheel comes, and once told to multiply matrices (`distance_compute_blas_threshold`),
+which the wheel switches off. What more users cost comes from the difference of the two lakes; a million users are
+estimated by it. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.measured import Measured, measured
+
+ROOT = Path(__file__).resolve().parent.parent
+ASKED, TURNS, MANY, FAISS_USERS = 200, 3, 1_000_000, 4_096
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring_speed", description=__doc__.splitlines()[0])
+    parser.add_argument("--users", type=int, nargs=2, default=[4_096, 16_384], help="of the two lakes, fewer first")
+    parser.add_argument("--videos", type=int, default=100_000)
+    parser.add_argument("--width", type=int, default=64, help="of the model's vectors; the night adds 5 numbers (64)")
+    parser.add_argument("--scratch", help="where the lakes are made (default: a new folder); those there are used again")
+    parser.add_argument("--faiss", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.faiss:
+        print(json.dumps(faiss_alone()))
+        return
+    scratch = Path(chosen.scratch or tempfile.mkdtemp(prefix="nightreel-scoring-"))
+    nights = [night(scratch, users, chosen.videos, chosen.width) for users in chosen.users]
+    print(json.dumps(told(*nights)))
+
+
+def night(scratch: Path, users: int, videos: int, width: int) -> dict:
+    """One lake, listed: seconds and memory of the job, and FAISS's users per second beside it."""
+    home = scratch / f"{users}-{videos}-{width}"
+    if not home.exists():
+        run(home, "benchmarks.scoring_world", str(users), "--videos", str(videos), "--width", str(width))
+    as_of = ("--as-of", "2026-02-05")
+    index = run(home, "jobs.ann_index", *as_of)
+    lists = run(home, "jobs.recommendations", *as_of)
+    found = json.loads(run(home, "benchmarks.scoring_speed", "--faiss").said.splitlines()[-1])
+    if "there already" in lists.said:
+        sys.exit(f"{home} was listed before; delete {home}/lake/recommendations to measure it again")
+    print(f"  {users:,} users: index {index.seconds:.1f} s, lists {lists.seconds:.1f} s and {lists.peak_gb:.2f} GB, "
+          f"FAISS {found['faiss_users_per_s']:,.0f} users/s, with BLAS {found['faiss_blas_users_per_s']:,.0f}", flush=True)
+    return {"users": users, "index_s": round(index.seconds, 1), "lists_s": round(lists.seconds, 1),
+            "lists_gb": round(lists.peak_gb, 2), **found}
+
+
+def run(home: Path, module: str, *arguments: str) -> Measured:
+    return measured([sys.executable, "-m", module, *arguments], {"NIGHTREEL_HOME": str(home), "PYTHONPATH": str(ROOT),
+                                                                 "PYTHONWARNINGS": "ignore"})
+
+
+def told(few: dict, many: dict) -> dict:
+    """The last line. users_per_s: of the users that the larger lake has more. ratio: to FAISS as its wheel comes, and
+    ratio_to_blas: to FAISS with matrix products; the bar is 0.5. million_s: a million users' jobs, starts included."""
+    more = many["users"] - few["users"]
+    users_per_s = more / (many["lists_s"] - few["lists_s"])
+    alone, blas = (max(night[name] for night in (few, many)) for name in ("faiss_users_per_s", "faiss_blas_users_per_s"))
+    million_s = many["index_s"] + many["lists_s"] + (MANY - many["users"]) / users_per_s
+    return {"users_per_s": round(users_per_s), "faiss_users_per_s": round(alone), "faiss_blas_users_per_s": round(blas),
+            "ratio": round(users_per_s / alone, 3), "ratio_to_blas": round(users_per_s / blas, 3),
+            "million_s": round(million_s), "kb_per_more_user": round(1e6 * (many["lists_gb"] - few["lists_gb"]) / more, 1),
+            "threads": os.cpu_count(), "nights": [few, many]}
+
+
+def faiss_alone() -> dict:
+    """Exact search alone, over the vectors and for the first users of the lake at NIGHTREEL_HOME."""
+    import faiss
+    import numpy as np
+
+    from benchmarks.scoring_world import AS_OF
+    from funnel.night import load_histories, load_night, take_users
+    from lake import lineage
+    from publishing import ann_index
+    from training import bundle
+
+    model = lineage.model_of(AS_OF)
+    index = ann_index.load(lineage.resolve("ann_index", AS_OF), load_night(AS_OF).video_ids, model)
+    people = load_histories(AS_OF)
+    users = bundle.load(model).user_vectors(take_users(people, np.arange(min(people.size, FAISS_USERS))))
+    flat = faiss.IndexFlatIP(index.d)
+    flat.add(np.ascontiguousarray(ann_index.retrieval_of(index).video_vectors))
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    found = {}
+    for name, threshold in (("faiss_users_per_s", 128_000), ("faiss_blas_users_per_s", 20)):
+        faiss.cvar.distance_compute_blas_threshold, seconds = threshold, []
+        for _ in range(TURNS):
+            begun = time.perf_counter()
+            flat.search(users, ASKED)
+            seconds.append(time.perf_counter() - begun)
+        found[name] = round(len(users) / min(seconds), 1)
+    return {**found, "dimension": index.d}
+
+
+if __name__ == "__main__":
+    main()
