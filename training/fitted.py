@@ -14,7 +14,7 @@ from training.sequences import SECOND_US
 from training.settings import RetrievalSettings
 from training.vocabulary import Vocabulary
 
-BATCH_TOKENS = 16_384
+BATCH_TOKENS = 2_048  # what a layer makes of it stays in the processor's cache
 ASKED_AFTER_US = 12 * 3600 * SECOND_US
 
 
@@ -63,8 +63,8 @@ class FittedRetrieval:
         plays = self.known[np.maximum(video, 0)] * ((video >= 0) & real)[..., None]           # [B, L, d]
         inputs = (plays.astype(np.float32), histories.liked[flat].astype(np.int64), histories.country[rows],
                   event_us / SECOND_US, asked_us / SECOND_US)
-        out = self.model.users(*(torch.from_numpy(array).to(where) for array in inputs))       # [B, L, d + F]
-        return out[torch.arange(len(rows)), torch.from_numpy(last)].cpu().numpy()
+        out = self.model.users(*(torch.from_numpy(array).to(where) for array in (*inputs, last)))  # [B, 1, d + F]
+        return out[:, 0].cpu().numpy()
 
 
 @torch.inference_mode()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from training import moments, sequences, vocabulary
 from training.moments import Videos
@@ -59,7 +60,8 @@ def catalogue_of(videos: Videos, names: Vocabulary, histories: Sequences, count:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """plays i64[B, L] catalogue rows, and at n positions that have a next play to predict: where, target, moment."""
+    """plays i64[B, L] catalogue rows, and at n positions that have a next play to predict: where, target, and moment,
+    which ascends."""
 
     plays: np.ndarray
     liked: np.ndarray
@@ -72,17 +74,18 @@ class Batch:
 
 
 def make_batch(histories: Sequences, rows: np.ndarray, midnights: np.ndarray) -> Batch:
-    """Inputs are all plays but the last, targets all but the first; a video played again is no target."""
+    """Inputs are all plays but the last, targets all but the first, by moment; a video played again is no target."""
     flat, real = sequences.pad(histories, rows)
     now, after = flat[:, :-1], flat[:, 1:]
     wanted = real[:, 1:] & histories.first[after] & (histories.video[after] >= 0)
     event_us, asked_us = histories.event_us[now], histories.event_us[after]
-    target = after[wanted]
+    target, where = after[wanted], np.flatnonzero(wanted)
+    moment = np.searchsorted(midnights, histories.event_us[target], "right") - 1
+    order = np.argsort(moment, kind="stable")
     return Batch(
         plays=histories.video[now], liked=histories.liked[now].astype(np.int64), country=histories.country[rows],
         event_s=event_us / SECOND_US, asked_s=np.where(real[:, 1:], asked_us, event_us) / SECOND_US,
-        where=np.flatnonzero(wanted), target=histories.video[target],
-        moment=np.searchsorted(midnights, histories.event_us[target], "right") - 1)
+        where=where[order], target=histories.video[target][order], moment=moment[order])
 
 
 class Fit:
@@ -98,7 +101,7 @@ class Fit:
         self.q = UNIFORM_SHARE / len(share) + (1 - UNIFORM_SHARE) * share
         self.facts = torch.from_numpy(catalogue.facts).to(self.where)                      # [P, V, F + 1]
         self.optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate,
-                                           weight_decay=settings.weight_decay)
+                                           weight_decay=settings.weight_decay, fused=True)
 
     def epoch(self, number: int, total: int) -> tuple[float, int]:
         """One pass over all histories; mean loss and number of targets. FloatingPointError when it is not finite."""
@@ -135,11 +138,12 @@ class Fit:
         plays = vectors[self._on(place)] * self._on((batch.plays >= 0)[..., None])
         users = self.model.users(plays, self._on(batch.liked), self._on(batch.country), self._on(batch.event_s),
                                  self._on(batch.asked_s)).flatten(0, 1)[self._on(batch.where)]    # [n, d + F]
-        scores = self._scores(users, vectors[self._on(np.searchsorted(rows, candidates))], candidates, batch.moment)
+        scores = self._scores(users, vectors[self._on(np.searchsorted(rows, candidates))], candidates, lowered,
+                              batch.moment)
         own = self._own_scores(users, vectors[self._on(np.searchsorted(rows, batch.target))], batch)
         hit = self._on(candidates[None, :] == batch.target[:, None])                        # [n, S]
-        scores = (scores - self._on(lowered)[None, :]).masked_fill(hit, -1e9)
-        return (torch.logaddexp(own, torch.logsumexp(scores, 1)) - own).mean()
+        scores = torch.cat([own[:, None], scores.masked_fill_(hit, -1e9)], 1)
+        return functional.cross_entropy(scores, self._on(np.zeros(len(scores), np.int64)))
 
     def _candidates(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Catalogue rows to embed (ascending), rows to score, and log(count · q) of each; 0 where all are scored."""
@@ -151,14 +155,15 @@ class Fit:
         rows = np.unique(np.concatenate([batch.plays[batch.plays >= 0], batch.target, drawn]))
         return rows, drawn, np.log(count * self.q[drawn]).astype(np.float32)
 
-    def _scores(self, users: Tensor, vectors: Tensor, rows: np.ndarray, moment: np.ndarray) -> Tensor:
-        """f32[n, S]: taste · vector + weights of the night · facts at the target's moment, as one matrix product."""
-        width, count = vectors.shape[1], len(self.facts)
+    def _scores(self, users: Tensor, vectors: Tensor, rows: np.ndarray, lowered: np.ndarray,
+                moment: np.ndarray) -> Tensor:
+        """f32[n, S]: taste · vector + weights of the night · facts at the target's moment − lowered f32[S]."""
+        width, counts = vectors.shape[1], np.bincount(moment, minlength=len(self.facts)).tolist()
         weights = torch.cat([users[:, width:], torch.ones_like(users[:, :1])], 1)          # [n, F + 1]
-        spread = weights.new_zeros(len(users), count, NIGHT_FEATURES + 1)
-        spread[torch.arange(len(users), device=self.where), self._on(moment)] = weights
-        facts = self.facts[:, self._on(rows)].permute(1, 0, 2).flatten(1)                  # [S, P * (F + 1)]
-        return torch.cat([users[:, :width], spread.flatten(1)], 1) @ torch.cat([vectors, facts], 1).T
+        facts = self.facts[:, self._on(rows)]                                              # [P, S, F + 1]
+        facts[:, :, NIGHT_FEATURES] -= self._on(lowered)
+        of_nights = [some @ then.T for some, then in zip(weights.split(counts), facts, strict=True)]
+        return torch.addmm(torch.cat(of_nights), users[:, :width], vectors.T)
 
     def _own_scores(self, users: Tensor, vectors: Tensor, batch: Batch) -> Tensor:
         facts = self.facts[self._on(batch.moment), self._on(batch.target), :NIGHT_FEATURES]

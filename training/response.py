@@ -177,7 +177,7 @@ def _calibrate(network: Heads, features: np.ndarray,
 
 def heads(fitted: FittedResponse, features: np.ndarray) -> dict[str, np.ndarray]:
     """Calibrated heads f32[N] for ranking features f32[N, len(FEATURE_NAMES)]; watch_ms in milliseconds."""
-    raw = logits(fitted.network, np.ascontiguousarray(features[:, COLUMNS]))
+    raw = logits(fitted.network, np.take(features, COLUMNS, axis=1))
     made = {}
     for place, name in enumerate(fitted.network.heads):
         scale = fitted.calibrations[name]

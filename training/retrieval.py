@@ -9,6 +9,8 @@ Every position predicts the next play. Attention knows the time of the play to p
 Words", ICML 2024; the transformer: Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -46,6 +48,15 @@ def _embedding(count: int, width: int) -> nn.Embedding:
     return table
 
 
+def dropout(x: Tensor, share: float) -> Tensor:
+    """x with a share of its numbers, in steps of 1/256, zero, and the others scaled up. A random byte for each number is
+    several times cheaper on a CPU than torch's own, which draws 64 bits."""
+    border = round(256 * share)
+    drawn = torch.empty(x.numel() // 8 + 1, dtype=torch.int64, device=x.device).random_(-2 ** 63, None)
+    kept = drawn.view(torch.uint8)[:x.numel()].view(x.shape) >= border
+    return x * (kept * (256 / (256 - border)))
+
+
 class Block(nn.Module):
     """Pre-norm attention with a bias per head, then a gated feed-forward layer."""
 
@@ -64,18 +75,28 @@ class Block(nn.Module):
             self.near.weight.zero_()
             self.near.weight[:, 0] = -8.0 * settings.recency  # a play n plays back begins at (1 + n)^-recency
 
-    def forward(self, x: Tensor, ago: Tensor, hidden: Tensor) -> Tensor:
-        """x [B, L, d]; ago [B, L, L, 4]: how long ago; hidden [L, L] true where a query may not look → [B, L, d]."""
-        batch, length, width = x.shape
-        bias = self.near(ago).permute(0, 3, 1, 2).masked_fill(hidden, -1e9)  # [B, H, L, L]
-        split = self.mix(self.norm(x)).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(split[0], split[1], split[2], attn_mask=bias)
-        x = x + self._drop(self.out(seen.transpose(1, 2).reshape(batch, length, width)))
+    def forward(self, x: Tensor, ago: "Ago", at: Tensor | None = None) -> Tensor:
+        """x [B, L, d] → [B, L, d]; at i64[B]: only what is at that place of each row, [B, 1, d]."""
+        asked, rows = (x, ago) if at is None else (_at(x, at), ago.at(at))
+        width, normed = x.shape[2], self.norm(x)
+        if at is None:
+            query, key, value = self.mix(normed).chunk(3, -1)
+        else:
+            query = functional.linear(_at(normed, at), self.mix.weight[:width], self.mix.bias[:width])
+            key, value = functional.linear(normed, self.mix.weight[width:], self.mix.bias[width:]).chunk(2, -1)
+        query, key, value = (self._split(part) for part in (query, key, value))
+        weights = torch.baddbmm(rows.bias(self.near.weight).flatten(0, 1), query, key.transpose(1, 2),
+                                alpha=query.shape[2] ** -0.5).softmax(-1)          # [B · H, Q, L]
+        seen = torch.bmm(weights, value).unflatten(0, (-1, self.heads)).transpose(1, 2).flatten(2)
+        x = asked + self._drop(self.out(seen))
         value, gate = self.up(self.norm_forward(x)).chunk(2, -1)           # [B, L, 2d] each
         return x + self._drop(self.down(value * functional.silu(gate)))
 
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2).flatten(0, 1)      # [B · H, L, d / H]
+
     def _drop(self, x: Tensor) -> Tensor:
-        return functional.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout) if self.training else x
 
 
 class UserTower(nn.Module):
@@ -92,26 +113,57 @@ class UserTower(nn.Module):
         self.taste = nn.Linear(settings.width, settings.width)
         self.night = nn.Linear(settings.width, NIGHT_FEATURES)
 
-    def forward(self, plays: Tensor, liked: Tensor, country: Tensor, event_s: Tensor, asked_s: Tensor) -> Tensor:
+    def forward(self, plays: Tensor, liked: Tensor, country: Tensor, event_s: Tensor, asked_s: Tensor,
+                at: Tensor | None = None) -> Tensor:
         """plays f32[B, L, d] vectors of the videos, liked i64[B, L], country i64[B], event_s and asked_s f64[B, L] the
-        times of each play and of the one after it → f32[B, L, d + F]. Padding comes last in a row."""
-        ago, hidden = _ago(event_s, asked_s)
+        times of each play and of the one after it → f32[B, L, d + F]. Padding comes last in a row. at i64[B]: only what
+        is at that place of each row, f32[B, 1, d + F], which spares most of the last block."""
+        ago = _ago(event_s, asked_s)
         x = plays + self.liked(liked) + self.country(country)[:, None]
-        x = functional.dropout(x, self.dropout, self.training)
-        for block in self.blocks:
-            x = block(x, ago, hidden)
-        x = self.norm(x + self.waited(_octaves(asked_s - event_s).long().clamp(max=GAP_BUCKETS - 1)))
+        x = dropout(x, self.dropout) if self.training else x
+        for block in self.blocks[:-1]:
+            x = block(x, ago)
+        x = self.blocks[-1](x, ago, at)
+        waited = asked_s - event_s
+        waited = _octaves(waited if at is None else _at(waited, at)).long().clamp(max=GAP_BUCKETS - 1)
+        x = self.norm(x + self.waited(waited))
         return torch.cat([self.taste(x), self.night(x)], -1)
 
 
-def _ago(event_s: Tensor, asked_s: Tensor) -> tuple[Tensor, Tensor]:
-    """f32[B, L, L, 4]: distance in plays and time gap in seconds from each query to each play, both logarithmic, the
-    gap also squared, and whether it is the play itself; bool[L, L]: the plays after a query."""
+@dataclass(frozen=True, eq=False)
+class Ago:
+    """How long ago each play is for each query. gap f32[B, Q, L]: time in octaves of seconds; per pair of places:
+    distance f32[Q, L] in octaves of plays, itself f32[Q, L] 1 where it is the play itself, hidden bool[Q, L] true where
+    a query may not look ([B, Q, L] where every row asks at a place of its own)."""
+
+    gap: Tensor
+    distance: Tensor
+    itself: Tensor
+    hidden: Tensor
+
+    def at(self, places: Tensor) -> "Ago":
+        """The queries at one place of each row, i64[B]."""
+        return Ago(_at(self.gap, places), *(part[places][:, None] for part in (self.distance, self.itself, self.hidden)))
+
+    def bias(self, weight: Tensor) -> Tensor:
+        """f32[B, H, Q, L] from weight [H, 4], of distance, gap, gap squared and itself."""
+        distance, gap, squared, itself = weight.t()[:, :, None, None]                      # [H, 1, 1] each
+        of_places = self.distance.unsqueeze(-3) * distance + self.itself.unsqueeze(-3) * itself
+        of_places = of_places.masked_fill(self.hidden.unsqueeze(-3), -1e9)                 # [H, Q, L] or [B, H, Q, L]
+        mine = self.gap[:, None]                                                           # [B, 1, Q, L]
+        return torch.addcmul(of_places, mine, mine * squared + gap)
+
+
+def _ago(event_s: Tensor, asked_s: Tensor) -> Ago:
     steps = torch.arange(event_s.shape[1], device=event_s.device)
-    back = steps[:, None] - steps[None, :]                                                # [L, L]
-    gap = _octaves(asked_s[:, :, None] - event_s[:, None, :]) / GAP_BUCKETS               # [B, L, L]
-    distance = (_octaves(back) / 8).expand_as(gap)
-    return torch.stack([distance, gap, gap * gap, (back == 0).float().expand_as(gap)], -1), back < 0
+    back = steps[:, None] - steps[None, :]                                                 # [L, L]
+    gap = _octaves(asked_s[:, :, None] - event_s[:, None, :]) / GAP_BUCKETS                # [B, L, L]
+    return Ago(gap, _octaves(back) / 8, (back == 0).float(), back < 0)
+
+
+def _at(x: Tensor, places: Tensor) -> Tensor:
+    """[B, 1, …]: the entry at one place of each row of [B, L, …]."""
+    return x[torch.arange(len(x), device=x.device), places][:, None]
 
 
 def _octaves(values: Tensor) -> Tensor:

@@ -48,6 +48,7 @@ def judged_fit(as_of: date, holdout_days: int, say: Callable[[str], None], repor
     """The fit that is judged: on everything before the held-out days, which it must know nothing of. passes: as in
     `fitting.fit`."""
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what was not written
     since, _ = needs.dates_of(as_of, holdout_days)
     material = fitting.load(since)
     if len(material.users.video_ids) < FEWEST_PLAYS or material.users.size < FEWEST_USERS:
