@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ from funnel import ragged
 from funnel.candidates import SOURCES, CandidateRules, Candidates, candidate_rules, generate
 from funnel.neighbours import Neighbours
 from funnel.night import Night, Users
-from funnel.ranking import Value, ranking_features, value
+from funnel.ranking import Value, feature_blocks, value
 from funnel.reasons import reasons
 from funnel.rerank import ListRules, Lists, rerank
 from funnel.retrieval import Retrieval
@@ -47,7 +48,8 @@ def ranked_lists(night: Night, users: Users, neighbours: Neighbours, retrieval: 
                  user_vectors: np.ndarray | None, score: Score, rules: FunnelRules) -> Ranked:
     """Candidates, their worth, and the lists of at most 4,096 users. The same users give the same lists."""
     candidates = generate(night, users, neighbours, retrieval, user_vectors, rules.candidates)
-    worth = value(score(ranking_features(night, users, candidates)), rules.value)
+    worth = [value(score(block), rules.value) for block in feature_blocks(night, users, candidates)]
+    worth = np.concatenate([np.zeros(0, np.float32), *worth])
     return Ranked(candidates, worth, rerank(night, users, candidates, worth, rules.length, rules.lists))
 
 
@@ -62,4 +64,9 @@ def rows_of(night: Night, users: Users, ranked: Ranked, neighbours: Neighbours,
         "source": pa.array(SOURCES).take(pa.array(ranked.candidates.source[chosen])),
         "reason": reasons(night, users, ranked.candidates, chosen, neighbours, retrieval),
         "user_original_id": pa.array(users.original_ids, pa.string()).take(pa.array(user)),
-        "video_original_id": pa.array(night.original_ids, pa.string()).take(pa.array(video))})
+        "video_original_id": _original_ids(night).take(pa.array(video))})
+
+
+@lru_cache(maxsize=2)
+def _original_ids(night: Night) -> pa.Array:
+    return pa.array(night.original_ids, pa.string())

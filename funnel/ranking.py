@@ -1,5 +1,6 @@
 """What the ranker sees of a candidate, and what its answers are worth."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import lru_cache
 
@@ -54,25 +55,25 @@ def value(heads: dict[str, np.ndarray], weights: Value = Value()) -> np.ndarray:
 
 
 def ranking_features(night: Night, users: Users, candidates: Candidates) -> np.ndarray:
-    """f32[N, len(FEATURE_NAMES)], C-ordered, a row per candidate; finite, with zeros where nothing is known.
+    """f32[N, len(FEATURE_NAMES)], C-ordered, a row per candidate; finite, with zeros where nothing is known."""
+    return np.concatenate([np.zeros((0, len(FEATURE_NAMES)), np.float32), *feature_blocks(night, users, candidates)])
 
-    Written in blocks of rows that stay in the processor's cache.
-    """
+
+def feature_blocks(night: Night, users: Users, candidates: Candidates) -> Iterator[np.ndarray]:
+    """The rows of `ranking_features` in blocks that stay in the processor's cache while somebody reads them."""
     video_side, user_side = _video_side(night), _user_side(night, users)
     columns = _pair_columns(night, users, candidates)
     affinities = category_affinity(night, users, candidates)
-    made = np.empty((len(candidates.video_index), len(FEATURE_NAMES)), np.float32)
     first_user, first_affinity = PLACE[_USER[0]], PLACE[affinity_names()[0]]
-    for start in range(0, len(made), BLOCK):
+    for start in range(0, len(candidates.video_index), BLOCK):
         part = slice(start, start + BLOCK)
-        block = made[part]
-        block[:] = np.take(video_side, candidates.video_index[part], axis=0)
+        block = np.take(video_side, candidates.video_index[part], axis=0)
         block[:, first_user:first_user + user_side.shape[1]] = np.take(user_side, candidates.user_index[part], axis=0)
         for name, column in columns.items():
             block[:, PLACE[name]] = column[part]
         block[:, first_affinity:] = affinities[part]
         _durations(block)
-    return made
+        yield block
 
 
 @lru_cache(maxsize=4)
@@ -147,12 +148,18 @@ def _country_plays(night: Night, users: Users, candidates: Candidates) -> np.nda
     found = np.zeros(len(candidates.video_index), np.float32)
     countries = np.array(users.countries)
     for country in sorted(set(users.countries) & set(night.by_country)):
-        table = np.zeros(night.size, np.float32)
-        index, plays = night.by_country[country]
-        table[index] = np.log1p(plays)
         mask = (countries == country)[candidates.user_index]
-        found[mask] = table[candidates.video_index[mask]]
+        found[mask] = _log_plays_in(night, country)[candidates.video_index[mask]]
     return found
+
+
+@lru_cache(maxsize=512)
+def _log_plays_in(night: Night, country: str) -> np.ndarray:
+    """f32[V]: log of the decayed plays of each video in a country."""
+    table = np.zeros(night.size, np.float32)
+    index, plays = night.by_country[country]
+    table[index] = np.log1p(plays)
+    return table
 
 
 def _durations(made: np.ndarray) -> None:

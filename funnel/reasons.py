@@ -108,22 +108,37 @@ def _nearest_play(known: Recent, user: np.ndarray, video: np.ndarray, apart: np.
 def _leading_play(known: Recent, user: np.ndarray, video: np.ndarray, neighbours: sparse.csr_matrix) -> np.ndarray:
     """i64[n]: of each user's last plays the one that leads most strongly to the video; -1 when none does."""
     played = _last_plays(known)[user]
-    stored = ragged.row_of(neighbours.indptr) * neighbours.shape[1] + neighbours.indices
-    if not len(stored) or not len(user):
-        return np.full(len(user), -1, np.int64)
-    wanted = played * neighbours.shape[1] + video[:, None]
-    place = np.minimum(np.searchsorted(stored, wanted), len(stored) - 1)
-    weight = np.where((stored[place] == wanted) & (played >= 0), neighbours.data[place], np.float32(0))
+    weight = _entries(neighbours, np.maximum(played, 0), video[:, None]) * (played >= 0)
     best = weight.argmax(axis=1)
     return np.where(weight[np.arange(len(user)), best] > 0, played[np.arange(len(user)), best], -1)
+
+
+def _entries(matrix: sparse.csr_matrix, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """f32, the shape of row: the entry of each row and column, 0 where there is none; a bisection inside the rows, all at
+    once."""
+    if not matrix.nnz:
+        return np.zeros(row.shape, np.float32)
+    low, end = matrix.indptr[row], matrix.indptr[row + 1]
+    high, last = end, matrix.nnz - 1
+    for _ in range(int(np.diff(matrix.indptr).max()).bit_length()):
+        middle = (low + high) // 2
+        before = (middle < high) & (matrix.indices[np.minimum(middle, last)] < column)
+        low, high = np.where(before, middle + 1, low), np.where(before, high, middle)
+    found = np.minimum(low, last)
+    return np.where((low < end) & (matrix.indices[found] == column), matrix.data[found], np.float32(0))
 
 
 def _sentences(night: Night, users: Users, user: np.ndarray, sentence: np.ndarray, subject: np.ndarray) -> pa.Array:
     """The sentence of each row with its ending: a title, a country, or nothing."""
     named, code = np.unique(np.array(users.countries, str), return_inverse=True)
-    titles = pc.utf8_slice_codeunits(pa.array(night.titles, pa.string()), 0, TITLE_LENGTH)
-    endings = pa.concat_arrays([pa.array([""]), titles,
+    endings = pa.concat_arrays([_titles(night),
                                 pa.array([f"{country} lately" for country in named.tolist()], pa.string())])
     ending = np.where(subject >= 0, subject + 1, np.where(sentence == SENTENCES.index(POPULAR_IN), 1 + night.size + code[user], 0))
     starts = pa.array(SENTENCES, pa.string())
     return pc.binary_join_element_wise(starts.take(pa.array(sentence)), endings.take(pa.array(ending)), "")
+
+
+@lru_cache(maxsize=2)
+def _titles(night: Night) -> pa.Array:
+    """string[1 + V]: nothing, then the title of each video, cut short."""
+    return pa.concat_arrays([pa.array([""]), pc.utf8_slice_codeunits(pa.array(night.titles, pa.string()), 0, TITLE_LENGTH)])

@@ -1,6 +1,7 @@
 """From ranked candidates to a list: diversity, exploration and freshness, in rules a team changes in one place."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -116,8 +117,7 @@ def _diverse(night: Night, candidates: Candidates, table: np.ndarray, sizes: np.
     least; all users at once, a rank at a time."""
     users, ahead = len(table), min(rules.look_ahead, table.shape[1])
     video = candidates.video_index[np.maximum(table, 0)] if len(candidates.video_index) else np.zeros_like(table)
-    groups = (_group(night.creator_ids, video, -1), _group(padded_categories(night)[:, 0], video,
-                                                          len(night.category_names)))
+    groups = [kinds[video] if len(kinds) else np.zeros(video.shape, np.int32) for kinds in _kinds(night)]
     limits = (rules.per_creator, rules.per_category)
     everyone, buffer = np.arange(users), np.tile(np.arange(ahead, dtype=np.int32), (users, 1))
     buffer[table[:, :ahead] == NONE] = FAR
@@ -147,12 +147,15 @@ def _diverse(night: Night, candidates: Candidates, table: np.ndarray, sizes: np.
     return picked
 
 
-def _group(kinds: np.ndarray, video: np.ndarray, unknown: int) -> np.ndarray:
-    """i32, the shape of video: the place of its kind among all; NONE for unknown ones, which are never alike."""
-    if not len(kinds):
-        return np.zeros(video.shape, np.int32)
-    _, code = np.unique(kinds, return_inverse=True)
-    return np.where(kinds == unknown, NONE, code).astype(np.int32)[video]
+@lru_cache(maxsize=4)
+def _kinds(night: Night) -> tuple[np.ndarray, np.ndarray]:
+    """i32[V] twice: the creator and the first category of each video as a place among all; NONE for unknown ones, which
+    are never alike."""
+    def places(kinds: np.ndarray, unknown: int) -> np.ndarray:
+        _, code = np.unique(kinds, return_inverse=True)
+        return np.where(kinds == unknown, NONE, code).astype(np.int32)
+
+    return places(night.creator_ids, -1), places(padded_categories(night)[:, 0], len(night.category_names))
 
 
 def _merged(diverse: np.ndarray, spare: np.ndarray, slots: np.ndarray, sizes: np.ndarray) -> Lists:

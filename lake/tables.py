@@ -146,9 +146,9 @@ TABLES = (
           "labels joined point in time: the snapshot that was live when the label happened"),
     Table("model", 1, (), "", ("histories", "catalogue", "popularity", "training_examples", "feature_snapshots"), (),
           "retrieval and ranker in one version: safetensors weights and settings, through the gate"),
-    Table("ann_index", 1, (), "", ("model", "catalogue"), (),
+    Table("ann_index", 2, (), "", ("model", "catalogue"), (),
           "FAISS over the eligible catalogue, with ids, model version and measured recall"),
-    Table("recommendations", 1, ("user_id", "rank"), "user_id",
+    Table("recommendations", 2, ("user_id", "rank"), "user_id",
           ("ann_index", "model", "histories", "catalogue", "popularity", "feature_snapshots"), (
               required("user_id", pa.int64(), "the viewer"),
               required("video_id", pa.int64(), "the video"),

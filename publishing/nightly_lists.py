@@ -25,8 +25,8 @@ from publishing.baseline import baseline_rows
 
 NEIGHBOUR_PLAYS = 5_000_000
 USERS_PER_GROUP = 512
-BATCH_CELLS = 1 << 25
-BATCH_CANDIDATES = 1 << 17
+BATCH_CELLS = 1 << 26
+BATCH_CANDIDATES = 1 << 18
 BATCH_USERS = (16, 512)
 _KEPT: dict[tuple, "Loaded"] = {}
 
