@@ -122,9 +122,10 @@ def cuts(records: Records, as_of: date) -> list[Cut]:
 
 
 def land(records: Records, as_of: date, border: date) -> None:
-    """Land the records in the current lake, as they would have come: what arrived before `border`, then the rest."""
+    """Land the records in the current lake, as they would have come: what arrived before `border`, then the rest. The
+    day before the first is sealed too, for a cut may fall into the first, and its night needs a day before it."""
     arrived = microseconds(records.events, "arrived_at")
-    first = min([day_of_us(int(arrived.min())) if len(arrived) else as_of, border - timedelta(days=1)])
+    first = min([day_of_us(int(arrived.min())) if len(arrived) else as_of, border]) - timedelta(days=1)
     last = as_of + timedelta(days=DAYS_AFTER)
     before = arrived < midnight_us(border)
     told = [("raw_events", first, border, records.events.filter(pa.array(before))),

@@ -4,7 +4,8 @@
 
 --user is the id in your log. Landed rows, tables, histories, every release, caches, reports, logs and databases: what
 landings and releases name gets successors (old → new in log/erasures), other tables go and are computed again when
-needed. Run it while no night runs. Killed anywhere, run it again. Exit 1: the scan at the end still found something.
+needed; what a killed audit or replay left in the system's temporary folder goes. Run it while no night runs. Killed
+anywhere, run it again. Exit 1: the scan at the end still found something.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from jobs import push
 from jobs.clean import remove
 from jobs.command import Refusal, run, say
 from jobs.erase_files import Traces, erase_from, found_in
-from lake import erasure, lineage, numbered_log, snapshot, storage
+from lake import erasure, lineage, numbered_log, snapshot, storage, temporary
 from lake.erasure import Person
 from publishing import erasure as releases
 from publishing import retention
@@ -44,7 +45,8 @@ def main(arguments: list[str]) -> None:
     whom = _person(options.user)
     _models(whom, options.models)
     erase(whom)
-    left = [(path, what) for path, what in scan(Traces(whom)) if what]
+    left = [(path, what) for folder in (storage.home(), *temporary.in_use())
+            for path, what in scan(Traces(whom), folder) if what]
     for path, what in left[:20]:
         print(f"still there: {path}: {what}", file=sys.stderr)
     if left:
@@ -94,6 +96,8 @@ def _first_arrival(whom: Person) -> date | None:
 def erase(whom: Person) -> None:
     """Take the user out of landings, releases, other tables and other files, in an order in which a kill leaves every
     listed release whole."""
+    if left := temporary.remove_dead():
+        say(f"erase: {len(left)} folders of audits or replays that were killed removed")
     for path, _, _ in retention.retired():
         storage.delete_file(path)
     landed = erasure.from_landings(whom)
@@ -111,7 +115,7 @@ def erase(whom: Person) -> None:
     for what in damaged + unreadable:
         say(f"damaged, not looked into: {what}")
     ours = tuple(storage.join(top) + "/" for top in ("lake", "log", "releases"))
-    for path, what in scan(Traces(whom)):
+    for path, what in scan(Traces(whom), storage.home()):
         if what and not path.startswith(ours):
             done = erase_from(path, storage.read_bytes(path), Traces(whom))
             say(f"  {path.removeprefix(storage.home()).lstrip('/')}: {done}")
@@ -125,9 +129,9 @@ def erase(whom: Person) -> None:
         online_store.forget(whom.original_id)
 
 
-def scan(traces: Traces) -> Iterator[tuple[str, str]]:
-    """(path, what tells of the user in it) of every file under the home."""
-    for path, _, _ in sorted(storage.files(storage.home())):
+def scan(traces: Traces, folder: str) -> Iterator[tuple[str, str]]:
+    """(path, what tells of the user in it) of every file below a folder."""
+    for path, _, _ in sorted(storage.files(folder)):
         try:
             yield path, found_in(path, storage.read_bytes(path), traces)
         except FileNotFoundError:

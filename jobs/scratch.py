@@ -1,7 +1,5 @@
 """A lake of its own for computing a published night once more: beside the live one, and gone afterwards."""
 
-import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +10,7 @@ from pyarrow import fs
 from jobs import ann_index, build, recommendations
 from jobs.command import Refusal
 from jobs.small_lake import environment
-from lake import lineage, numbered_log, storage
+from lake import lineage, numbered_log, storage, temporary
 from lake.hashing import canonical_json
 from lake.snapshot import Manifest
 from publishing import live
@@ -35,9 +33,7 @@ def scratch_lake(as_of: date, made: dict[str, Manifest], land: Callable[[date, s
     tables of a release were made with; everything in the block happens in it; removed afterwards."""
     model, lists = made.get("model"), made["recommendations"]
     home = storage.home()
-    local = storage.is_local(home)
-    scratch = tempfile.mkdtemp(prefix="nightreel-scratch-") if local else f"{home}/scratch/{uuid.uuid4().hex}"
-    try:
+    with temporary.folder("replay") if storage.is_local(home) else _folder_below(home) as scratch:
         land(as_of, scratch)
         judged = {"as_of": as_of.isoformat(), "decision": "rejected",
                   "metrics": {"best_baseline": lists.extra["baseline"]}}
@@ -51,8 +47,16 @@ def scratch_lake(as_of: date, made: dict[str, Manifest], land: Callable[[date, s
             copy_file(f"{numbered_log.folder('blocks')}/{number:06d}.json", scratch)
         with environment(NIGHTREEL_HOME=scratch):
             yield
+
+
+@contextmanager
+def _folder_below(home: str) -> Iterator[str]:
+    """A folder in an object store, removed afterwards."""
+    scratch = f"{home}/scratch/{uuid.uuid4().hex}"
+    try:
+        yield scratch
     finally:
-        shutil.rmtree(scratch) if local else storage.delete_folder(scratch)
+        storage.delete_folder(scratch)
 
 
 def copy_landings(as_of: date, scratch: str) -> None:

@@ -2,11 +2,11 @@
 
 import io
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
 from jobs.spark_context import IN_PROCESS
+from lake import temporary
 from validation import gate
 
 
@@ -25,7 +25,7 @@ def environment(**settings: str) -> Iterator[None]:
 @contextmanager
 def small_lake(purpose: str) -> Iterator[str]:
     """An empty local lake for a few thousand rows, without a JVM, a verdict or a word, removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix=f"nightreel-{purpose}-") as home, inside(home), gate.suspended():
+    with temporary.folder(purpose) as home, inside(home), gate.suspended():
         yield home
 
 

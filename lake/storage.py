@@ -8,6 +8,8 @@ import os
 import posixpath
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyarrow import fs
@@ -77,9 +79,21 @@ def write_bytes(path: str, content: bytes) -> None:
     """Write a file of our own attempt. Not atomic: nothing may read it before a manifest names it."""
     make_folder(posixpath.dirname(path))
     store, inner = filesystem(path)
-    with store.open_output_stream(inner, compression=None) as stream:
-        stream.write(content)
-    sync(path)
+    with naming(path):
+        with store.open_output_stream(inner, compression=None) as stream:
+            stream.write(content)
+        sync(path)
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """An error of the system, `No space left on device` or another, names the file, whatever wrote it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None and str(error.filename) == path:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), path) from error
 
 
 def make_folder(folder: str) -> None:
@@ -143,7 +157,7 @@ def create_if_absent(path: str, content: bytes) -> bool:
         return _create_in_object_store(path, content)
     descriptor, name = _temporary(path)
     try:
-        with open(descriptor, "wb") as stream:
+        with naming(path), open(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(descriptor)

@@ -77,7 +77,7 @@ def test_nothing_is_left_and_all_others_stay(there, capsys):
     whom = erase._person(who)
     before, releases = others(whom.user_id), numbered_log.numbers("releases")
     assert load_release().recommendations(whom.user_id).num_rows
-    assert sum(bool(what) for _, what in erase.scan(Traces(whom))) > 12
+    assert sum(bool(what) for _, what in erase.scan(Traces(whom), str(home))) > 12
     erase.main(["--user", who])
     said = capsys.readouterr().out
     assert "nothing of the user is left" in said and "release 3 is live" in said

@@ -54,6 +54,12 @@ def test_an_existing_link_or_folder_is_not_replaced(tmp_path):
     assert (tmp_path / "elsewhere").read_bytes() == b"kept" and not (tmp_path / "nothing").exists()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full is Linux's")
+def test_an_error_of_the_disk_names_the_file():
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        storage.write_bytes("/dev/full", b"x")
+
+
 def test_a_read_only_home_says_so(tmp_path, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
