@@ -102,7 +102,7 @@ class Command(BaseOperator):
         code = self.process.wait() if self.process else 1
         if code:
             fatal = AirflowFailException if code in REFUSED else AirflowException
-            raise fatal(f"{self.command[0]} ended with exit code {code}; its last lines:\n" + "\n".join(last))
+            raise fatal(f"{self.command[0]} {_how_it_ended(code)}; its last lines:\n" + "\n".join(last))
         return progress
 
     def _lines(self, argv: list[str]) -> Iterator[str]:
@@ -129,6 +129,12 @@ class Command(BaseOperator):
                 self.process.wait(timeout=20)
             except subprocess.TimeoutExpired:
                 _signal_group(self.process.pid, signal.SIGKILL)
+
+
+def _how_it_ended(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "was killed by SIGKILL: by somebody, or by the system because memory ran out (dmesg tells)"
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def _die_with_parent() -> None:

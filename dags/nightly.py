@@ -4,7 +4,7 @@ The run of day D (its logical date, 00:00 UTC) sees exactly what had arrived bef
 Every task is a command line; its log begins with the line to type in a terminal (`make night AS_OF=D` runs them all).
 
 - **wait** commits nothing. *Red*: day D-1, or one before it, was never landed; the log names it. Land it
-  (`python -m jobs.land …`; an empty day counts), then clear this task. It waits 6 hours and does not retry.
+  (`python -m jobs.land …`; an empty day counts), then clear this task. It waits 6 hours; only a killed wait is retried.
 - **features** commits events and tiles, from landed rows, then feature_snapshots, catalogue, histories and popularity.
   *Red* with exit code 3: rows were refused; the log names the check and the data docs show it. Mend the landing, then
   clear. Otherwise Spark lacked memory or disk: clear it.
@@ -68,9 +68,7 @@ with DAG(
     DAY = "--as-of {{ as_of(params, dag_run) }}"
     LISTS = "--k {{ params.k }} --active-days {{ params.active_days }}"
 
-    wait = Command(
-        task_id="wait", command=f"jobs.wait {DAY} --timeout {6 * HOURS * 60}", minutes=6 * HOURS + 10, retries=0
-    )
+    wait = Command(task_id="wait", command=f"jobs.wait {DAY} --timeout {6 * HOURS * 60}", minutes=6 * HOURS + 10)
     features = Command(
         task_id="features",
         command=f"jobs.build {' '.join(TABLES)} {DAY}",
@@ -97,7 +95,7 @@ with DAG(
         writes=("recommendations", "fallback"),
         minutes=3 * HOURS,
     )
-    audit = Command(task_id="audit", command=f"jobs.audit {DAY} {LISTS}", minutes=HOURS, retries=0)
+    audit = Command(task_id="audit", command=f"jobs.audit {DAY} {LISTS}", minutes=HOURS)
     release = Command(
         task_id="release", command=f"jobs.release {DAY} {LISTS}", writes=("release",), minutes=HOURS, retries=2
     )

@@ -45,11 +45,9 @@ with DAG(
 ) as training:
     DAY = "--as-of {{ as_of(params, dag_run) }}"
 
-    wait = Command(
-        task_id="wait", command=f"jobs.wait {DAY} --timeout {6 * HOURS * 60}", minutes=6 * HOURS + 10, retries=0
-    )
+    wait = Command(task_id="wait", command=f"jobs.wait {DAY} --timeout {6 * HOURS * 60}", minutes=6 * HOURS + 10)
     build = Command(task_id="build", command=f"jobs.training_tables {DAY}", writes=TABLES, minutes=3 * HOURS)
-    audit = Command(task_id="audit", command=f"jobs.audit {DAY} --training", minutes=HOURS, retries=0)
+    audit = Command(task_id="audit", command=f"jobs.audit {DAY} --training", minutes=HOURS)
     train = Command(task_id="train", command=f"jobs.train {DAY}", writes=("model",), minutes=4 * HOURS)
 
     wait >> build >> audit >> train

@@ -161,13 +161,7 @@ def start(argv: list[str], environment: dict[str, str], name: str) -> subprocess
 
 def stop(started: list[subprocess.Popen[bytes]], patience_s: float = 8) -> None:
     """End services and everything below them: asked first, killed after `patience_s`."""
-    family = []
-    for service in started:
-        try:
-            parent = psutil.Process(service.pid)
-            family += [parent, *parent.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            continue
+    family = _family({service.pid for service in started})
     for number in (signal.SIGTERM, signal.SIGKILL):
         for process in family:
             try:
@@ -175,6 +169,19 @@ def stop(started: list[subprocess.Popen[bytes]], patience_s: float = 8) -> None:
             except psutil.NoSuchProcess:
                 pass
         _, family = psutil.wait_procs(family, timeout=patience_s)
+
+
+def _family(services: set[int]) -> list[psutil.Process]:
+    """Every process of the sessions that services began, and all below. A scheduler that was killed leaves its workers
+    in its session, waiting for ever for the next task."""
+    found: set[psutil.Process] = set()
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) in services:
+                found |= {process, *process.children(recursive=True)}
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return list(found)
 
 
 @contextmanager

@@ -50,6 +50,15 @@ def test_anything_else_may_be_tried_again(task, code):
     assert not isinstance(failed.value, AirflowFailException)
 
 
+@pytest.mark.parametrize(("code", "told"), [("-9", "killed by SIGKILL: .* memory ran out"), ("-15", "by SIGTERM")])
+def test_a_signal_is_named_and_may_be_tried_again(task, code, told):
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+    with pytest.raises(AirflowException, match=told) as failed:
+        task(code, "--say", "half-way").execute({})
+    assert "half-way" in str(failed.value) and not isinstance(failed.value, AirflowFailException)
+
+
 def test_being_stopped_ends_the_command_and_what_it_started(task, tmp_path: Path):
     from airflow.sdk.exceptions import AirflowException
 

@@ -5,9 +5,11 @@ import socket
 import stat
 from pathlib import Path
 
+import psutil
 import pytest
 
-from jobs import airflow_progress, with_airflow
+from jobs import airflow_progress, local_airflow, with_airflow
+from tests.faults import orchestration
 
 
 @pytest.fixture
@@ -53,6 +55,18 @@ def test_the_settings_keep_airflow_on_this_machine_and_behind_a_password():
     assert settings["core"]["simple_auth_manager_all_admins"] == "False", "never everyone an administrator"
     assert settings["core"]["load_examples"] == "False"
     assert settings["core"]["default_task_execution_timeout"], "no task may hang for ever"
+
+
+def test_what_a_killed_service_left_behind_is_ended_with_it(home: Path):
+    service = local_airflow.start(["sh", "-c", "sleep 300 & echo $!; wait"], {"AIRFLOW_HOME": str(home)}, "scheduler")
+    said = home / "logs/scheduler.log"
+    orchestration.until("it started", lambda: said.read_text().endswith("\n"), 10)
+    left = psutil.Process(int(said.read_text()))
+    service.kill()
+    service.wait()
+    assert left.is_running()
+    local_airflow.stop([service])
+    assert not left.is_running()
 
 
 def test_progress_is_told_in_one_line():

@@ -24,7 +24,10 @@ from publishing.live import load_release
 
 NIGHT = date(2026, 1, 17)
 SIZE = ["--users", "150", "--videos", "200", "--days", "17", "--seed", "3"]
-TASKS = ("wait", "build", "features", "ann_index", "recommendations", "release", "report")
+# Task → what runs while it does; the sensor is nothing but a task.
+TASKS = {"wait": "jobs.wait", "features": "jobs.build", "training_ended": "", "ann_index": "jobs.ann_index",
+         "recommendations": "jobs.recommendations", "audit": "jobs.audit", "release": "jobs.release",
+         "report": "jobs.report"}
 NOT_YET = ("", "scheduled", "queued", "up_for_retry", "up_for_reschedule")
 PATIENCE_S = 600
 # The DAG files as they are, but with two minutes for an hour and seconds between tries; a dead task is noticed sooner.
@@ -35,23 +38,34 @@ SETTINGS = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
 
 
 @contextmanager
-def service(folder: Path) -> Iterator[Airflow]:
-    """A home with 17 landed days and an Airflow of its own around it; nothing of it runs afterwards."""
+def service(folder: Path, change: Callable[[Path], None] = lambda raw: None) -> Iterator[Airflow]:
+    """A home with 17 landed days and an Airflow of its own around it; nothing of it runs afterwards. change: what
+    happens to the raw log before it is landed."""
     before, home = dict(os.environ), folder / "home"
     os.environ.update(SETTINGS, NIGHTREEL_HOME=str(home), AIRFLOW__CORE__DAGS_FOLDER=str(_dags(folder)))
     try:
         raw = str(folder / "raw")
-        for argv in (["jobs.simulate", raw, *SIZE], ["jobs.land", raw, "--preset", "nightreel"]):
-            subprocess.run([sys.executable, "-m", *argv], cwd=ROOT, check=True, capture_output=True)
+        command("jobs.simulate", raw, *SIZE)
+        change(folder / "raw")
+        command("jobs.land", raw, "--preset", "nightreel")
         with local_airflow.running() as airflow:
             yield airflow
-        left = ours(home)
+        left = ours(home) + titled()
         assert not left, f"still running: {[cmdline(process) for process in left]}"
     finally:
         for process in ours(home):
             process.kill()
         os.environ.clear()
         os.environ.update(before)
+
+
+def command(*argv: str, code: int = 0) -> str:
+    """What a command of the pipeline says, in a terminal; it ends with this code, or this raises."""
+    done = subprocess.run([sys.executable, "-m", *argv], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S,
+                          check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == code, f"{' '.join(argv)} ended with {done.returncode}, not {code}: {said[-2000:]}"
+    return said
 
 
 def _dags(folder: Path) -> Path:
@@ -77,6 +91,19 @@ def ours(home: Path) -> list[psutil.Process]:
     return found
 
 
+def titled() -> list[psutil.Process]:
+    """Airflow's own processes in this checkout that are younger than this one. They wrote their titles over their
+    environment, so it does not tell their home."""
+    found, since = [], psutil.Process().create_time()
+    for process in psutil.process_iter():
+        try:
+            mine = process.create_time() > since and process.cwd() == str(ROOT)
+            found += [process] if mine and " ".join(cmdline(process)).startswith("airflow ") else []
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
 def cmdline(process: psutil.Process) -> list[str]:
     """What a process was started with; empty when it has ended meanwhile."""
     try:
@@ -93,19 +120,19 @@ def until(what: str, true: Callable[[], bool], patience_s: float = PATIENCE_S) -
         time.sleep(0.05)
 
 
-def state(airflow: Airflow, run_id: str, task: str | None = None) -> str:
-    """The state of a nightly run, or of one of its tasks."""
+def state(airflow: Airflow, run_id: str, task: str | None = None, dag: str = "nightly") -> str:
+    """The state of a run, or of one of its tasks."""
     try:
         if task is None:
-            return airflow.ask("GET", f"/api/v2/dags/nightly/dagRuns/{run_id}")["state"]
-        return next(one["state"] or "" for one in airflow.tasks("nightly", run_id) if one["task_id"] == task)
+            return airflow.ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run_id}")["state"]
+        return next(one["state"] or "" for one in airflow.tasks(dag, run_id) if one["task_id"] == task)
     except NotAnswering:
         return ""
 
 
-def ended(airflow: Airflow, run_id: str) -> str:
-    until(f"run {run_id} ends", lambda: state(airflow, run_id) in ("success", "failed"))
-    return state(airflow, run_id)
+def ended(airflow: Airflow, run_id: str, dag: str = "nightly") -> str:
+    until(f"run {run_id} ends", lambda: state(airflow, run_id, dag=dag) in ("success", "failed"))
+    return state(airflow, run_id, dag=dag)
 
 
 def whole(as_of: date, releases: int) -> None:
@@ -127,22 +154,58 @@ def _scheduler() -> psutil.Process:
 
 
 def scheduler_killed_in_each_task(folder: Path) -> int:
-    fired, again = 0, []
+    """SIGKILL of the scheduler while each task runs; another one is started at once."""
+    def kill(again: list[subprocess.Popen]) -> None:
+        _scheduler().kill()
+        again.append(local_airflow.start(["airflow", *local_airflow.SCHEDULER], {**os.environ, **environment()},
+                                         "scheduler"))
+
+    return _in_each_task(folder, kill)
+
+
+def worker_killed_in_each_task(folder: Path) -> int:
+    """SIGKILL of what runs each task: the process of the task itself and, by turns, the worker that looks after it."""
+    def kill(turns: list[object]) -> None:
+        until("a worker has the task", lambda: _kill_worker("LocalExecutor: " if len(turns) % 2 else ""), 30)
+        turns.append(None)
+
+    return _in_each_task(folder, kill)
+
+
+def _kill_worker(looks_after: str) -> bool:
+    for process in titled():
+        if re.fullmatch(rf"airflow worker -- {looks_after}[0-9a-f-]{{36}}", " ".join(cmdline(process)).strip()):
+            process.kill()
+            return True
+    return False
+
+
+def _in_each_task(folder: Path, kill: Callable[[list], None]) -> int:
+    """A night during whose every task something is killed. AssertionError, too, when a task was too fast for that."""
+    killed, started = [], []
     with service(folder) as airflow:
         run_id = airflow.start_run("nightly", NIGHT)
+        assert set(TASKS) == {one["task_id"] for one in airflow.tasks("nightly", run_id)}
         try:
-            for task in TASKS:
-                until(f"{task} runs", lambda task=task: state(airflow, run_id, task) not in NOT_YET)
-                if state(airflow, run_id, task) == "running":
-                    _scheduler().kill()
-                    fired += 1
-                    again.append(local_airflow.start(["airflow", *local_airflow.SCHEDULER],
-                                                     {**os.environ, **environment()}, "scheduler"))
+            for task, module in TASKS.items():
+                until(f"{task} runs", lambda one=(task, module): _runs(airflow, run_id, *one))
+                if state(airflow, run_id, task) in ("queued", "running"):
+                    kill(started)
+                    killed.append(task)
             assert ended(airflow, run_id) == "success"
             whole(NIGHT, 1)
         finally:
-            local_airflow.stop(again)
-    return fired
+            local_airflow.stop([each for each in started if each])
+    assert killed == list(TASKS), f"killed in {killed} only"
+    return len(killed)
+
+
+def _runs(airflow: Airflow, run_id: str, task: str, module: str) -> bool:
+    """Whether a task runs now, or did."""
+    home = Path(os.environ["NIGHTREEL_HOME"])
+    if module and any(module in cmdline(process) for process in ours(home)):
+        return True
+    return state(airflow, run_id, task) not in (NOT_YET if module else ("", "scheduled", "up_for_retry"))
 
 
 def one_date_twice_at_once(folder: Path) -> int:
@@ -157,9 +220,7 @@ def one_date_twice_at_once(folder: Path) -> int:
         day = ["--as-of", str(NIGHT)]
         night = ["feature_snapshots", "catalogue", "histories", "popularity"]
         for argv in (["build", "events", "tiles"], ["build", *night], ["ann_index"], ["recommendations"], ["release"]):
-            done = subprocess.run([sys.executable, "-m", f"jobs.{argv[0]}", *argv[1:], *day], cwd=ROOT, text=True,
-                                  capture_output=True, timeout=PATIENCE_S)
-            assert done.returncode == 0, f"{argv}: {done.stderr[-1000:]}"
+            command(f"jobs.{argv[0]}", *argv[1:], *day)
         assert ended(airflow, run_id) == "success"
         whole(NIGHT, 1)
     return 2
@@ -169,9 +230,8 @@ def backfill_beside_the_nightly(folder: Path) -> int:
     """A backfill of two older nights and the nightly at once: the newest is live at the end, whoever ended last."""
     with service(folder) as airflow:
         run_id = airflow.start_run("nightly", NIGHT)
-        argv = ["airflow", "backfill", "create", "--dag-id", "nightly", "--from-date", "2026-01-14", "--to-date",
-                "2026-01-15", "--max-active-runs", "1"]
-        subprocess.run([sys.executable, "-m", "jobs.with_airflow", *argv], cwd=ROOT, check=True, capture_output=True)
+        command("jobs.with_airflow", "airflow", "backfill", "create", "--dag-id", "nightly", "--from-date",
+                "2026-01-14", "--to-date", "2026-01-15", "--reprocess-behavior", "failed", "--max-active-runs", "1")
         assert ended(airflow, run_id) == "success"
         for day in (date(2026, 1, 14), date(2026, 1, 15)):
             until(f"backfill of {day}",

@@ -21,7 +21,7 @@ def log_of(day: date, users: int = 12, videos: int = 30, seed: int = 0, text: bo
     rng = random.Random(f"{seed} {day}")
     name = (lambda kind, n: f"{kind}-{n:06d}-of-the-log") if text else (lambda kind, n: n)
     rows = []
-    for n in range(users * 3):
+    for _ in range(users * 3):
         arrived = datetime.combine(day, datetime.min.time(), UTC) + timedelta(seconds=rng.randrange(86_400))
         late = rng.choice([0, 0, 0, 0, 3600, 86_400, 3 * 86_400])
         happened = max(arrived - timedelta(seconds=late), datetime.combine(FIRST, datetime.min.time(), UTC))
