@@ -3,7 +3,7 @@
 import math
 from dataclasses import asdict, dataclass
 
-SCALING = 3  # raise it when the functions below choose otherwise, or the models themselves change
+SCALING = 4  # raise it when the functions below choose otherwise, or the models themselves change
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class RetrievalSettings:
 @dataclass(frozen=True)
 class RankerSettings:
     """The multi-head ranker and how it is fitted. hidden: widths of its layers. pointwise: the share of
-    plain cross entropy beside the listwise loss. prior: what each source is worth before any list was seen, per standard
-    deviation; strength: how many lists' worth of evidence stands against leaving it."""
+    plain cross entropy beside the listwise loss. prior: how much of `ranker.PRIOR` is believed before any list was
+    seen, per standard deviation; strength: how many lists' worth of evidence stands against leaving it."""
 
     hidden: tuple[int, ...] = (64, 32)
     epochs: int = 10
@@ -67,7 +67,7 @@ def retrieval_settings(plays: int, users: int, videos: int) -> RetrievalSettings
 
 def ranker_settings(lists: int, personal: bool) -> RankerSettings:
     """Settings for so many training lists: hidden layers where they are lists as nights make them, from 300 on; a
-    straight line that begins as a sum of the sources where they are few, or cut in the middle of sittings."""
+    straight line that begins as a sum of sources and popularity where they are few, or cut in the middle of sittings."""
     if lists < 300 or personal:
         return RankerSettings(hidden=(), epochs=20, weight_decay=0.0, learning_rate=3e-3, prior=1.0, strength=1000.0)
     return RankerSettings(hidden=(64, 32))
