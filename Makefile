@@ -95,9 +95,7 @@ explain: setup ## AS_OF=2026-02-05 (or FROM=… TO=…): what a night, or a back
 .PHONY: backfill
 backfill: setup ## FROM=2026-02-03 TO=2026-02-05: Airflow's own backfill of nightly, both days included (make ui must be running)
 	@test -n "$$FROM" -a -n "$$TO" || { echo 'error: which days? make backfill FROM=2026-02-03 TO=2026-02-05' >&2; exit 2; }
-	@$(PY) -m jobs.with_airflow airflow dags unpause nightly >/dev/null
-	@$(PY) -m jobs.with_airflow airflow backfill create --dag-id nightly --from-date "$$FROM" --to-date "$$TO" \
-		--reprocess-behavior failed --max-active-runs 1
+	@$(PY) -m jobs.backfill --from "$$FROM" --to "$$TO"
 
 .PHONY: airflow
 airflow: setup ## ARGS="dags list-runs nightly": Airflow's command line in this project's settings

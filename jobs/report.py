@@ -2,7 +2,8 @@
 
     python -m jobs.report --as-of 2026-02-05 [--checks]
 
---checks prints what validation said of every table of that date, refused ones too, and needs no release.
+A night that was kept because a newer one was live has no page until somebody releases it. --checks prints what
+validation said of every table of that date, refused ones too, and needs no release.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from datetime import date
 from jobs.command import Refusal, day, run, say
 from lake import lineage, snapshot
 from publishing import report
-from publishing.release_file import Release
+from publishing.release_file import Release, readable
 from validation import docs
 
 
@@ -50,14 +51,21 @@ def main(arguments: list[str]) -> None:
         for line in said or [f"nothing was validated as of {options.as_of}"]:
             say(line)
         return
-    release = report.newest_of(options.as_of)
-    if release is None:
-        raise Refusal(f"no release of {options.as_of} to report on; run: make night AS_OF={options.as_of}")
     started = time.monotonic()
-    path = report.write(release)
-    site = docs.build(judged_dates(release))
+    release = report.newest_of(options.as_of)
+    path = report.write(release) if release else "kept, not live, so without a page"
+    site = docs.build(judged_dates(release or _kept(options.as_of)))
     say(f"report {options.as_of}: {path}, checks in {site}, {time.monotonic() - started:.1f} s")
-    _log(path, release)
+    if release:
+        _log(path, release)
+
+
+def _kept(as_of: date) -> Release:
+    """The night of a date that was kept. Refusal when there is none either."""
+    found = [each for each in readable("kept") if each.date == as_of]
+    if not found:
+        raise Refusal(f"no release of {as_of} to report on; run: make night AS_OF={as_of}")
+    return found[-1]
 
 
 def _log(path: str, release: Release) -> None:

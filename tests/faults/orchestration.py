@@ -230,8 +230,7 @@ def backfill_beside_the_nightly(folder: Path) -> int:
     """A backfill of two older nights and the nightly at once: the newest is live at the end, whoever ended last."""
     with service(folder) as airflow:
         run_id = airflow.start_run("nightly", NIGHT)
-        command("jobs.with_airflow", "airflow", "backfill", "create", "--dag-id", "nightly", "--from-date",
-                "2026-01-14", "--to-date", "2026-01-15", "--reprocess-behavior", "failed", "--max-active-runs", "1")
+        command("jobs.backfill", "--from", "2026-01-14", "--to", "2026-01-15")
         assert ended(airflow, run_id) == "success"
         for day in (date(2026, 1, 14), date(2026, 1, 15)):
             until(f"backfill of {day}",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import clean, erase, explain, release, releases, rollback
+from jobs import backfill, clean, erase, explain, release, releases, rollback
 from jobs.command import Refusal, run
 
 JOBS = Path(clean.__file__).parent
@@ -49,6 +49,13 @@ def test_a_hostile_date_is_refused_by_every_command(name, home, monkeypatch, cap
     for typed in DATES:
         code, said = outcome(module, [*first, "--as-of", typed], monkeypatch, capsys)
         assert code == 2 and len(said) < 4_000, (typed[:40], code, said[:300])
+    assert not list(home.iterdir())
+
+
+def test_a_hostile_day_of_a_backfill_is_refused(home, monkeypatch, capsys):
+    for typed in DATES:
+        for days in (["--from", typed, "--to", "2026-02-05"], ["--from", "2026-02-05", "--to", typed]):
+            assert outcome(backfill, days, monkeypatch, capsys)[0] == 2, typed[:40]
     assert not list(home.iterdir())
 
 

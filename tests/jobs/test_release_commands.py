@@ -56,3 +56,13 @@ def test_hostile_arguments_are_refused_and_change_nothing(night, home, call, job
     before = sorted(path for path in home.rglob("*"))
     assert call(job, *arguments)[0] == code
     assert sorted(path for path in home.rglob("*")) == before
+
+
+def test_a_night_that_was_kept_is_no_failure_of_its_report(night, home, call):  # noqa: F811
+    for day in D[1::-1]:
+        night(day)
+        assert call(release, "--as-of", str(day), "--k", str(K))[0] == 0
+    code, said = call(report, "--as-of", str(D[0]))
+    assert code == 0 and "kept, not live, so without a page" in said and not list(home.glob("reports/*.html"))
+    assert call(rollback, "--to-kept", "1")[0] == 0
+    assert call(report, "--as-of", str(D[0]))[0] == 0 and len(list(home.glob("reports/*.html"))) == 1
