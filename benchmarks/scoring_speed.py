@@ -48,7 +48,7 @@ def night(scratch: Path, users: int, videos: int, width: int) -> dict:
     index = run(home, "jobs.ann_index", *as_of)
     lists = run(home, "jobs.recommendations", *as_of)
     found = json.loads(run(home, "benchmarks.scoring_speed", "--faiss").said.splitlines()[-1])
-    if "there already" in lists.said:
+    if "recommendations 2026-02-05: there already" in lists.said:
         sys.exit(f"{home} was listed before; delete {home}/lake/recommendations to measure it again")
     print(f"  {users:,} users: index {index.seconds:.1f} s, lists {lists.seconds:.1f} s and {lists.peak_gb:.2f} GB, "
           f"FAISS {found['faiss_users_per_s']:,.0f} users/s", flush=True)
