@@ -14,10 +14,10 @@ from features.event_join import event_features
 from features.join import snapshot_features
 from features.key_codes import canonical, key_codes
 from features.own_views import OwnView, VersionView
-from features.timeline import Timeline
+from features.timeline import Timeline, arranged
 from features.version_join import Rows, version_features
 from features.views import FEATURES, FeatureView
-from lake.columns import TIMESTAMP
+from lake.columns import TIMESTAMP, one_array
 
 AnyView = FeatureView | OwnView
 _SPINE_TYPES = {"user_id": pa.int64(), "video_id": pa.int64(), "creator_id": pa.int64(),
@@ -62,7 +62,7 @@ def instants(column: pa.ChunkedArray, name: str) -> np.ndarray:
     if column.null_count:
         raise ValueError(f"time column {name!r} has {column.null_count:,} nulls; a row without a moment can't be joined "
                          "point in time: drop or fill them")
-    return column.cast(TIMESTAMP, safe=False).cast(pa.int64()).combine_chunks().to_numpy()
+    return one_array(column.cast(TIMESTAMP, safe=False).cast(pa.int64())).to_numpy()
 
 
 def require(schema: pa.Schema, names: Sequence[str], where: str) -> None:
@@ -106,7 +106,7 @@ def features_of(spine: pa.Table, views: Sequence[OwnView], rows: pa.Table, time:
         rows, row_keys, event_us, arrived_us = (rows.filter(pa.array(matched)), row_keys[matched], event_us[matched],
                                                 arrived_us[matched])
     asking = np.flatnonzero(keys >= 0)
-    asking = asking[Timeline(keys[asking], times[asking]).order]
+    asking = arranged(asking, Timeline(keys[asking], times[asking]).order)
     found = _columns(keys[asking], times[asking], Rows(
         row_keys, event_us, arrived_us, _content(rows, first), first.tiebreak, _ordered(first)), views, rows)
     if len(asking) < len(keys):

@@ -17,7 +17,7 @@ def write_apart(path: str, rows: pa.Table, part: np.ndarray, parts: int) -> None
     """One Arrow file with one record batch for each of the parts 0 … parts - 1. part: int64[rows]."""
     order = np.argsort(part.astype(np.uint16), kind="stable")  # 16 bits: numpy sorts them by radix
     borders = np.concatenate([[0], np.cumsum(np.bincount(part, minlength=parts))])
-    rows = rows.combine_chunks().take(pa.array(order)).combine_chunks()
+    rows = rows.take(pa.array(order)).combine_chunks()
     whole = rows.to_batches()[0] if rows.num_rows else pa.RecordBatch.from_pylist([], rows.schema)
     storage.make_folder(posixpath.dirname(path))
     store, inner = storage.filesystem(path)
@@ -38,14 +38,16 @@ def gather(paths: list[str], parts: Sequence[int]) -> list[pa.Table]:
     return [pa.Table.from_batches(held) for held in batches]
 
 
-def write_parquet(path: str, schema: pa.Schema, groups: Iterable[pa.Table]) -> None:
+def write_parquet(path: str, schema: pa.Schema, groups: Iterable[pa.Table], statistics: bool = True) -> None:
     """A Parquet file with these row groups, pages checksummed. Whole numbers and instants as packed differences: small,
-    and as quick to read as plain ones, which general compression is not."""
+    and as quick to read as plain ones, which general compression is not. statistics: least and greatest values, for
+    readers that skip by them."""
     packed = [field.name for field in schema if pa.types.is_integer(field.type) or pa.types.is_timestamp(field.type)]
     storage.make_folder(posixpath.dirname(path))
     store, inner = storage.filesystem(path)
     with store.open_output_stream(inner, compression=None) as file, \
-            pq.ParquetWriter(file, schema, write_page_checksum=True, **_encoding(schema, packed)) as writer:
+            pq.ParquetWriter(file, schema, write_page_checksum=True, write_statistics=statistics,
+                             **_encoding(schema, packed)) as writer:
         for rows in groups:
             writer.write_table(rows, row_group_size=max(rows.num_rows, 1))
 

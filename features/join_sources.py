@@ -208,7 +208,8 @@ def _read(schema: pa.Schema, pieces: Sequence[Piece], columns: Sequence[str]) ->
     together: dict[str, list[Piece]] = {}
     for piece in pieces:
         together.setdefault(piece.path, []).append(piece)
-    return pa.concat_tables([empty, *(_read_file(path, held, columns, empty) for path, held in together.items())])
+    read = [_read_file(path, held, columns, empty) for path, held in together.items()]
+    return pa.concat_tables([empty, *read]).combine_chunks()
 
 
 def _read_file(path: str, pieces: list[Piece], columns: Sequence[str], empty: pa.Table) -> pa.Table:

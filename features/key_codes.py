@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lake.columns import one_array
 from lake.hashing import splitmix64
 
 
 def canonical(column: pa.ChunkedArray | pa.Array, name: str) -> pa.Array:
     """A key column as int64 or large_string, nulls kept. ValueError for a type that can't be a key."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = one_array(column) if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_integer(array.type):
@@ -51,6 +52,9 @@ def codes_of(keys: Sequence[pa.Array]) -> np.ndarray:
     for n, array in enumerate(keys):
         encoded = array.dictionary_encode()
         rank = pc.rank(encoded.dictionary, tiebreaker="dense").to_numpy().astype(np.int64) - 1
+        if not n and not array.null_count:
+            code = rank[encoded.indices.to_numpy()]
+            continue
         code = _combined(code, pa.array(rank).take(encoded.indices), len(rank))
         if n:
             code = _place(code, np.unique(code[code >= 0]))
@@ -90,7 +94,10 @@ def part_of(keys: Sequence[pa.Array], parts: int) -> np.ndarray:
     mixed = np.zeros(len(keys[0]), np.uint64)
     for array in keys:
         mixed = splitmix64((mixed ^ _numbers(array)).view(np.int64))
-    return (mixed % np.uint64(parts)).astype(np.int64)
+    if parts & parts - 1:
+        return (mixed % np.uint64(parts)).astype(np.int64)
+    mixed &= np.uint64(parts - 1)
+    return mixed.view(np.int64)
 
 
 def _numbers(array: pa.Array) -> np.ndarray:

@@ -1,10 +1,10 @@
 """A table of a person's own, laid out for the join: once for each key, in 64 buckets, by key and event time.
 
-    <folder>/by-0/part-00003.parquet    the rows of some buckets, one row group each
+    <folder>/by-0/part-00003.parquet    the rows of some buckets, each in row groups of its own
     <folder>/layout.json                which keys, files and buckets; without it the folder is no layout
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from features.timeline import Timeline
 from features.version_join import total_order
 from lake import storage
 from lake.hashing import BUCKETS, canonical_json
+
+ROWS_AT_ONCE = 2_000_000  # in a row group: what a task holds twice of a bucket, however large a hot key makes that
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,15 @@ def check(work: LayoutWork) -> None:
     """Refuse, before any work, a column that is missing or of a type that can't be a key or an instant."""
     require(work.source.schema, work.kept(*work.keys), f"table {work.source.name!r}")
     for key in work.keys:
-        _ordered(work, key, work.source.schema.empty_table().select(work.kept(key)))
+        _order(work, key, _nothing(work, key))
 
 
 def run(work: LayoutWork, spread: Spread) -> int:
     """Scatter, arrange, and say so in layout.json, which is written last; the number of rows."""
-    runs = work.source.runs
-    told_all(spread, lambda n: _scatter(work, n), [one.rows for one in runs])
+    scattered = told_all(spread, lambda n: _scatter(work, n), [one.rows for one in work.source.runs])
+    rows = np.sum([told["rows"] for told in scattered], axis=0)
     files = told_all(spread, lambda n: _arrange(work, *divmod(n, work.parts)),
-                     [work.source.rows // work.parts] * len(work.keys) * work.parts)
+                     [int(of_key[part::work.parts].sum()) for of_key in rows for part in range(work.parts)])
     told = [{"key": key, "files": files[n * work.parts:(n + 1) * work.parts]} for n, key in enumerate(work.keys)]
     storage.write_bytes(f"{work.folder}/laid/{LAYOUT}", canonical_json({"layouts": told}))
     return work.source.rows
@@ -65,31 +67,45 @@ def _keys(rows: pa.Table, key: Sequence[str]) -> list[pa.Array]:
 
 
 def _scatter(work: LayoutWork, number: int) -> dict:
-    rows = join_sources.read(work.source, work.source.runs[number], work.kept(*work.keys))
+    """A run of the table, apart by bucket for each key; `rows`: how many in each bucket, by key."""
+    rows = join_sources.read(work.source, work.source.runs[number], work.kept(*work.keys)).combine_chunks()
+    counts = []
     for n, key in enumerate(work.keys):
-        join_files.write_apart(_path(work, n, number), rows.select(work.kept(key)), part_of(_keys(rows, key), BUCKETS), BUCKETS)
-    return {}
+        part = part_of(_keys(rows, key), BUCKETS)
+        join_files.write_apart(_path(work, n, number), rows.select(work.kept(key)), part, BUCKETS)
+        counts.append(np.bincount(part, minlength=BUCKETS).tolist())
+    return {"rows": counts}
 
 
 def _arrange(work: LayoutWork, n: int, part: int) -> dict:
     paths = [_path(work, n, number) for number in range(len(work.source.runs))]
-    buckets = range(part, BUCKETS, work.parts)
-    groups = {bucket: _ordered(work, work.keys[n], rows)
-              for bucket, rows in zip(buckets, join_files.gather(paths, buckets), strict=True) if rows.num_rows}
+    buckets, groups = range(part, BUCKETS, work.parts), []
+
+    def row_groups() -> Iterator[pa.Table]:
+        for bucket, rows in zip(buckets, join_files.gather(paths, buckets), strict=True):
+            order = _order(work, work.keys[n], rows)
+            for first in range(0, len(order), ROWS_AT_ONCE):
+                groups.append((bucket, len(order[first:first + ROWS_AT_ONCE])))
+                yield rows.take(pa.array(order[first:first + ROWS_AT_ONCE]))
+
     path = f"by-{n}/part-{part:05d}.parquet"
-    empty = work.source.schema.empty_table().select(work.kept(work.keys[n]))
-    join_files.write_parquet(f"{work.folder}/laid/{path}", empty.schema, groups.values())
-    return {"path": path, "buckets": list(groups), "rows": [rows.num_rows for rows in groups.values()]}
+    join_files.write_parquet(f"{work.folder}/laid/{path}", _nothing(work, work.keys[n]).schema, row_groups(),
+                             statistics=False)
+    return {"path": path, "buckets": [bucket for bucket, _ in groups], "rows": [rows for _, rows in groups]}
 
 
-def _ordered(work: LayoutWork, key: Sequence[str], rows: pa.Table) -> pa.Table:
-    """By key, rows without one first, then in the total order of its rows."""
-    rows = rows.combine_chunks()
+def _order(work: LayoutWork, key: Sequence[str], rows: pa.Table) -> np.ndarray:
+    """int64[rows]: by key, rows without one first, then in the total order of its rows."""
     codes = codes_of(_keys(rows, key))
+    codes += 1
     event_us, arrived_us = instants(rows[work.event_time], work.event_time), instants(rows[work.arrived_at],
                                                                                       work.arrived_at)
-    order = total_order(Timeline(codes + 1, event_us), arrived_us, rows, work.tiebreak)
-    return rows.take(pa.array(order.astype(np.int64)))
+    order = total_order(Timeline(codes, event_us), arrived_us, rows, work.tiebreak)
+    return np.arange(rows.num_rows) if order is None else order
+
+
+def _nothing(work: LayoutWork, key: Sequence[str]) -> pa.Table:
+    return work.source.schema.empty_table().select(work.kept(key))
 
 
 def _path(work: LayoutWork, n: int, number: int) -> str:

@@ -12,8 +12,8 @@ LAST_INSTANT = np.iinfo(np.int64).max
 
 
 class Timeline:
-    """Moments in (key, time) order: `order` (int64[N]) puts the given ones there, equal ones in any order; `moments`
-    (int64[N]) are one ascending number each; `as_given` tells that they came in that order. keys, times: int64[N]."""
+    """Moments in (key, time) order: `order` (int64[N]) puts the given ones there, equal ones in any order, None when they
+    came so; `moments` (int64[N]) are one ascending number each. keys, times: int64[N]."""
 
     def __init__(self, keys: np.ndarray, times: np.ndarray) -> None:
         self.first = int(times.min()) if len(times) else 0
@@ -23,9 +23,8 @@ class Timeline:
         self.ranked = np.unique(times) if widest >= 2**62 or self.first <= -2**62 else None
         self.span = len(self.ranked) + 1 if self.ranked is not None else self.last - self.first + 2
         places = self._places(keys, times)
-        self.as_given = bool((places[1:] >= places[:-1]).all())
-        self.order = np.arange(len(places)) if self.as_given else _order(keys, times, places)
-        self.moments = places if self.as_given else places[self.order]
+        self.order = None if (places[1:] >= places[:-1]).all() else _order(keys, times, places)
+        self.moments = arranged(places, self.order)
 
     def _places(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
         if self.ranked is not None:
@@ -39,6 +38,11 @@ class Timeline:
     def up_to(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
         """int64[M]: how many moments, over all keys in order, lie at or before (key, time)."""
         return np.searchsorted(self.moments, self._places(keys, times), side="right")
+
+
+def arranged(values: np.ndarray, order: np.ndarray | None) -> np.ndarray:
+    """Values in an order (int64[N]); None: as they are."""
+    return values if order is None else values[order]
 
 
 def _order(keys: np.ndarray, times: np.ndarray, places: np.ndarray) -> np.ndarray:

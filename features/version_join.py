@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.own_views import VersionView
-from features.timeline import Timeline, newest, tree
+from features.timeline import Timeline, arranged, newest, tree
+from lake.columns import one_array
 
 
 class Rows:
@@ -27,9 +28,7 @@ class Rows:
         self.table, self._taken, self._levels = table, {}, None
         self.order = total_order(self.timeline, self._given[2], table, self._tiebreak) if ordered \
             else self.timeline.order
-        self.as_given = self.timeline.as_given and self.order is self.timeline.order
-        self.keys, self.event_us, self.arrived_us = self._given if self.as_given \
-            else (array[self.order] for array in self._given)
+        self.keys, self.event_us, self.arrived_us = (arranged(array, self.order) for array in self._given)
 
     def with_content(self, table: pa.Table, ordered: bool) -> "Rows":
         """The same rows with other columns, which decide the last ties among them."""
@@ -40,7 +39,7 @@ class Rows:
     def column(self, name: str) -> pa.Array:
         if name not in self._taken:
             given = _flat(self.table[name])
-            self._taken[name] = given if self.as_given else given.take(pa.array(self.order))
+            self._taken[name] = given if self.order is None else given.take(pa.array(self.order))
         return self._taken[name]
 
     def before(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -58,24 +57,29 @@ class Rows:
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:
-    array = column.combine_chunks()
+    array = one_array(column)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     return array.cast(pa.large_string()) if pa.types.is_string_view(array.type) else array
 
 
-def total_order(timeline: Timeline, arrived_us: np.ndarray, table: pa.Table, tiebreak: tuple[str, ...]) -> np.ndarray:
+def total_order(timeline: Timeline, arrived_us: np.ndarray, table: pa.Table, tiebreak: tuple[str, ...]) -> np.ndarray | None:
     """int64[M]: row numbers by (key, event time), as in the timeline, then arrival, *tiebreak, then every column's
-    content. Of rows that are equal in all of it, it does not matter which comes first. Nulls come before values."""
+    content; None: they are given so. Of rows that are equal in all of it, it does not matter which comes first. Nulls
+    come before values."""
     same = timeline.moments[1:] == timeline.moments[:-1]
     if not same.any():
         return timeline.order
-    order, ties = timeline.order.copy(), np.flatnonzero(np.append(same, False) | np.append(False, same))
-    among = table.take(pa.array(order[ties]))
+    ties = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    tied = ties if timeline.order is None else timeline.order[ties]
+    among = table.take(pa.array(tied))
     names = [*tiebreak, *sorted(set(table.column_names) - set(tiebreak))]
     codes = [part for name in names for part in _order_codes(_flat(among[name]))]
-    within = np.lexsort((*reversed(codes), arrived_us[order[ties]], timeline.moments[ties]))
-    order[ties] = order[ties][within]
+    within = np.lexsort((*reversed(codes), arrived_us[tied], timeline.moments[ties]))
+    if (within[1:] > within[:-1]).all():
+        return timeline.order
+    order = np.arange(len(arrived_us)) if timeline.order is None else timeline.order.copy()
+    order[ties] = tied[within]
     return order
 
 
@@ -96,6 +100,8 @@ def newest_rows(keys: np.ndarray, times: np.ndarray, rows: Rows, size: int) -> n
     before, asking = rows.before(keys, times), np.flatnonzero(keys >= 0)
     before = before.copy() if size > 1 else before
     for n in range(size):
+        asking = asking[before[asking] > 0]
+        asking = asking[rows.keys[before[asking] - 1] == keys[asking]]  # the others have no row left to walk back over
         place = newest(rows.arrived_us, rows.levels, before[asking], times[asking])
         own = (place >= 0) & (rows.keys[place] == keys[asking])
         asking, place = asking[own], place[own]

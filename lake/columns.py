@@ -28,6 +28,11 @@ def optional(name: str, type_: pa.DataType, doc: str) -> Column:
     return Column(name, type_, True, doc)
 
 
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """A column's values; the very ones where they lie in one chunk, which `combine_chunks` would copy."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 EVENT_TYPES = ("impression", "play", "like", "share", "not_interested")
 
 EVENT = (

@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lake.columns import one_array
+
 BUCKETS = 64
 
 
@@ -16,10 +18,14 @@ def splitmix64(values: np.ndarray) -> np.ndarray:
 
     Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
     """
-    z = np.asarray(values).astype(np.int64).view(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    z = np.asarray(values).astype(np.int64).view(np.uint64)  # a copy: the rest is done in place
+    z += np.uint64(0x9E3779B97F4A7C15)
+    z ^= z >> np.uint64(30)
+    z *= np.uint64(0xBF58476D1CE4E5B9)
+    z ^= z >> np.uint64(27)
+    z *= np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return z
 
 
 def bucket_of(ids: np.ndarray) -> np.ndarray:
@@ -58,7 +64,7 @@ def rows_hash(rows: pa.Table) -> str:
 def slice_hashes(rows: pa.Table, slices: Sequence[tuple[int, int]]) -> list[str]:
     """`rows_hash` of the rows [start, end) of each slice. Whole columns are prepared once, so that hundreds of small
     slices cost little more than one."""
-    arrays = [column.combine_chunks() if column.num_chunks != 1 else column.chunk(0) for column in rows.columns]
+    arrays = [one_array(column) for column in rows.columns]
     columns = [(f"|{name}:{array.type}|".encode(), array, _integers(array) if _is_plain(array) else None)
                for name, array in zip(rows.column_names, arrays, strict=True)]
     present = np.ones(max((end - start for start, end in slices), default=0), np.uint8)

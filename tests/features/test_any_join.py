@@ -325,13 +325,17 @@ def last_row_at_t_itself(patch: pytest.MonkeyPatch) -> None:
 
 
 def tie_by_input_order(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(version_join, "total_order", lambda line, arrived, *rest: line.order[np.lexsort(
-        (line.order, arrived[line.order], line.moments))])
+    patch.setattr(version_join, "total_order", lambda line, arrived, *rest: _order(line)[np.lexsort(
+        (_order(line), arrived[_order(line)], line.moments))])
 
 
 def tie_before_arrival(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(version_join, "total_order", lambda line, arrived, rows, tiebreak: line.order[np.lexsort(
-        (rows[tiebreak[0]].to_numpy()[line.order], line.moments))])
+    patch.setattr(version_join, "total_order", lambda line, arrived, rows, tiebreak: _order(line)[np.lexsort(
+        (rows[tiebreak[0]].to_numpy()[_order(line)], line.moments))])
+
+
+def _order(line: version_join.Timeline) -> np.ndarray:
+    return np.arange(len(line.moments)) if line.order is None else line.order
 
 
 def _by_arrival(keys: np.ndarray, times: np.ndarray, rows: version_join.Rows, size: int) -> np.ndarray:
@@ -389,7 +393,8 @@ def columns_stitched_from_several_rows(patch: pytest.MonkeyPatch) -> None:
         for n, name in enumerate(declared.columns):
             there = rows.column(name).is_valid().to_numpy(zero_copy_only=False)
             valued = version_join.Rows(rows.keys[there], rows.event_us[there], rows.arrived_us[there],
-                                       rows.table.take(pa.array(rows.order[there])), declared.tiebreak)
+                                       rows.table.take(pa.array(np.arange(len(there))[there] if rows.order is None
+                                                               else rows.order[there])), declared.tiebreak)
             whole = whole.set_column(n, f"v_{name}", real(keys, times, valued, declared)[f"v_{name}"])
         return whole
     patch.setattr(any_join, "version_features", stitched)
