@@ -50,7 +50,7 @@ INSTALL = "python3 -m venv .venv-peers && .venv-peers/bin/pip install -r benchma
 FACTORS = {"factors": 64, "num_threads": 0}
 LEARNED = {
     "als": tuple({**FACTORS, "iterations": 15, "regularization": 0.1, "alpha": alpha} for alpha in (1.0, 10.0, 40.0)),
-    "bpr": tuple({**FACTORS, "iterations": 150, "regularization": 0.01, "learning_rate": rate} for rate in (0.01, 0.05)),
+    "bpr": tuple({**FACTORS, "iterations": 100, "regularization": 0.01, "learning_rate": rate} for rate in (0.01, 0.05)),
     "sasrec": ({"n_factors": 64, "n_heads": 2, "n_blocks": 2, "session_max_len": 100, "loss": "softmax"},),
 }
 
@@ -82,7 +82,7 @@ def main() -> None:
     events = logs.events_of(home, end)
     pools = {name: judging.Pool() for name in options.protocols}
     world = truths.world_of(home) if options.simulated else None
-    for moment in moments(scratch, home, end, events, options.protocols, world is not None):
+    for moment in moments(scratch, home, end, events, options.protocols, options.nights, world is not None):
         lists = judge(run, moment, pools)
         if world and "time_split" in moment.judged:
             pools["time_split"].truth = tell_truth(world, moment, events, lists, end)
@@ -100,6 +100,7 @@ def parse() -> argparse.Namespace:
     found.add_argument("--simulated", action="store_true", help="a simulated service instead of a folder")
     found.add_argument("--users", type=int, default=20_000, help="of the simulated service (default 20,000)")
     found.add_argument("--protocols", nargs="+", choices=PROTOCOLS, help="default: all; simulated: the first two")
+    found.add_argument("--nights", type=int, default=3, help="a week apart, that rolling judges (default 3)")
     every = [peer.name.replace(" ", "_") for peer in peers.PEERS] + list(LEARNED)
     found.add_argument("--peers", nargs="*", choices=every, default=every, metavar="PEER", help=", ".join(every))
     found.add_argument("--minutes", type=float, default=10, help="the most SASRec may train at each moment (10)")

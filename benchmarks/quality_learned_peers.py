@@ -51,26 +51,38 @@ def factors(name: str, plays: pd.DataFrame, users: np.ndarray, settings: dict) -
 
 
 def sasrec(_: str, plays: pd.DataFrame, users: np.ndarray, settings: dict) -> pd.DataFrame:
-    """SASRec with a full softmax. First with everybody's last play held out, until it stops getting better or half of
-    the minutes are gone; then on everything, for as many epochs or the other half. Both are said."""
+    """SASRec with a full softmax, first with everybody's last play held out. Where three epochs bring nothing it is
+    fitted again, on everything, for as many epochs as were best; where the minutes are gone before, it stays as it is
+    (its lists see the whole histories all the same). Minutes are processor time per thread, so that a busy machine
+    takes nothing from it."""
     from rectools.dataset import Dataset
 
     minutes = settings.pop("minutes")
     table = pd.DataFrame({"user_id": plays["user"], "item_id": plays["item"], "weight": 1.0, "datetime":
                           pd.Timestamp("2000-01-01") + pd.to_timedelta(np.arange(len(plays)), unit="s")})
     data = Dataset.construct(table)
-    begun = time.monotonic()
-    epochs = _fit(data, settings, minutes / 2, MOST_EPOCHS, True)[1]
-    model, ran = _fit(data, settings, minutes / 2, epochs, False)
-    capped = " (stopped by the cap)" if ran < epochs else ""
-    print(f"sasrec: best after {epochs} epochs, ran {ran}{capped}, {time.monotonic() - begun:.0f} s", file=sys.stderr)
+    begun = _clock()
+    model, ran, best = _fit(data, settings, minutes)
+    capped = ran < MOST_EPOCHS and ran - best < PATIENCE
+    if not capped:
+        model = _fit(data, settings, None, best)[0]
+    print(f"sasrec: {f'stopped by the cap after {ran}' if capped else f'best after {best} of {ran}'} epochs, "
+          f"{_clock() - begun:.0f} s", flush=True)
     told = model.recommend(users=users, dataset=data, k=LENGTH, filter_viewed=True,
                            on_unsupported_targets="ignore")
     return told.rename(columns={"user_id": "user", "item_id": "item"})[["user", "rank", "item"]].astype(np.int64)
 
 
-def _fit(data: object, settings: dict, minutes: float, epochs: int, search: bool) -> tuple[object, int]:
-    """A fitted model, and its best epoch when searching, else how many were run."""
+def _clock() -> float:
+    """Seconds of processor time, per thread that torch uses."""
+    import torch
+
+    return time.process_time() / torch.get_num_threads()
+
+
+def _fit(data: object, settings: dict, minutes: float | None, epochs: int = MOST_EPOCHS) -> tuple[object, int, int]:
+    """A fitted model, the epochs it ran and the best of them. minutes: search, with the last plays held out, until it
+    gets no better or they are gone; None: on everything, for exactly `epochs`."""
     from pytorch_lightning import Callback, Trainer, seed_everything
     from rectools.models import SASRecModel
 
@@ -78,17 +90,21 @@ def _fit(data: object, settings: dict, minutes: float, epochs: int, search: bool
         """Losses on what was held out; stops when they stop falling or the time is over."""
 
         def on_fit_start(self, trainer: Trainer, module: object) -> None:
-            self.begun, self.losses, self.ran = time.monotonic(), [], 0
+            self.begun, self.losses, self.ran = _clock(), [], 0
 
         def on_train_epoch_end(self, trainer: Trainer, module: object) -> None:
             self.ran += 1
             loss = trainer.callback_metrics.get(SASRecModel.val_loss_name)
-            if search and loss is not None:
+            spent = _clock() - self.begun
+            if minutes is not None:
                 self.losses.append(float(loss))
-                trainer.should_stop |= len(self.losses) - int(np.argmin(self.losses)) > PATIENCE
-            spent = time.monotonic() - self.begun
-            trainer.should_stop |= spent + spent / self.ran > minutes * 60
+                trainer.should_stop |= self.ran - self.best >= PATIENCE
+                trainer.should_stop |= spent + spent / self.ran > minutes * 60
             print(f"sasrec epoch {self.ran}: {spent:.0f} s, {self.losses[-1:]}", file=sys.stderr, flush=True)
+
+        @property
+        def best(self) -> int:
+            return int(np.argmin(self.losses)) + 1 if self.losses else self.ran
 
     def trainer() -> Trainer:
         return Trainer(max_epochs=epochs, min_epochs=1, devices=1, logger=False, enable_checkpointing=False,
@@ -98,10 +114,10 @@ def _fit(data: object, settings: dict, minutes: float, epochs: int, search: bool
         return (~interactions.duplicated("user_id", keep="last")).to_numpy()
 
     seed_everything(SEED)
-    model = SASRecModel(get_trainer_func=trainer, get_val_mask_func=last_of_each if search else None, **settings)
+    model = SASRecModel(get_trainer_func=trainer, get_val_mask_func=last_of_each if minutes is not None else None, **settings)
     model.fit(data)
     watch = next(each for each in model.fit_trainer.callbacks if isinstance(each, Watch))
-    return model, int(np.argmin(watch.losses)) + 1 if search and watch.losses else watch.ran
+    return model, watch.ran, watch.best
 
 
 if __name__ == "__main__":

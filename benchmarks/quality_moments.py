@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,7 +23,6 @@ ROOT = Path(__file__).resolve().parent.parent
 HORIZON_DAYS = 7
 ENOUGH_USERS = 200
 CUTS = (0.5, 0.6, 0.7, 0.8, 0.9)
-NIGHTS_BACK = (21, 14, 7)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,34 +43,53 @@ def job(home: str, module: str, *arguments: str) -> None:
 
 def command(argv: list[str], home: str) -> None:
     environment = {**os.environ, "NIGHTREEL_HOME": home, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    done = subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for line in done.stdout:
-        say(f"  {line.rstrip()}")
-    errors = done.stderr.read()
-    if done.wait():
-        raise SystemExit(f"error: {' '.join(argv)} failed:\n{errors[-2000:]}")
+    with tempfile.TemporaryFile("w+") as errors:
+        done = subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
+        for line in done.stdout:
+            say(f"  {line.rstrip()}")
+        if done.wait():
+            errors.seek(0)
+            raise SystemExit(f"error: {' '.join(argv)} failed:\n{errors.read()[-2000:]}")
 
 
-def moments(scratch: Path, home: str, end: date, events: pa.Table, protocols: list[str],
+def last_cut(folder: str | None, preset: str, users: int, scratch: Path) -> tuple[str, date, date, Plays]:
+    """A log (folder None: a simulated service of so many users) in a home of its own under scratch, one that is there
+    being used again: the home, the last day that `time_split` cuts at, until when it judges, and every play."""
+    home = str(scratch / "home")
+    if not (scratch / "home").exists():
+        if folder is None:
+            folder, preset = str(scratch / "log"), "nightreel"
+            job(home, "jobs.simulate", folder, "--users", str(users))
+        job(home, "jobs.land", folder, "--preset", preset)
+    os.environ["NIGHTREEL_HOME"] = home
+    end = date.fromisoformat(lineage.landings("raw_events")[-1]["end"])
+    job(home, "jobs.build", "events", "--as-of", str(end))
+    plays = logs.plays_of(logs.events_of(home, end))
+    as_of, until = cuts(end, plays, ["time_split"])[-1]
+    return home, as_of, until or end, plays
+
+
+def moments(scratch: Path, home: str, end: date, events: pa.Table, protocols: list[str], nights: int,
             simulated: bool) -> list[Moment]:
-    """Every cut to judge at, each with lists of its own."""
+    """Every cut to judge at, each with lists of its own; nights: how many weeks `rolling` judges."""
     plays, found = logs.plays_of(events), []
     if set(protocols) & {"time_split", "rolling"}:
-        for as_of, until in cuts(end, plays, protocols):
+        for as_of, until in cuts(end, plays, protocols, nights):
             found.append(timed(home, as_of, until, end, plays, protocols, simulated))
     if "leave_one_out" in protocols:
         found.append(leave_one_out(scratch, home, end, events))
     return found
 
 
-def cuts(end: date, plays: Plays, protocols: list[str]) -> list[tuple[date, date | None]]:
+def cuts(end: date, plays: Plays, protocols: list[str], nights: int = 1) -> list[tuple[date, date | None]]:
     """(as_of, until): the last week, and weeks before it for `rolling`; where too few people come back in a week, days
     that part the plays at 50 … 90 %, each until the next. until None: only `rolling` judges there."""
     last = end - timedelta(days=HORIZON_DAYS)
     known = np.unique(plays.user_id[plays.time_us < midnight_us(last)])
     if len(np.intersect1d(known, plays.user_id[plays.time_us >= midnight_us(last)])) >= ENOUGH_USERS:
-        nights = [end - timedelta(days=back) for back in NIGHTS_BACK] if "rolling" in protocols else [last]
-        return [(night, end if night == last else None) for night in nights]
+        weeks = range(nights if "rolling" in protocols else 1)
+        found = [last - timedelta(days=HORIZON_DAYS * week) for week in reversed(weeks)]
+        return [(night, end if night == last else None) for night in found]
     order = np.sort(plays.time_us)
     days = sorted({day_of_us(int(order[int(share * len(order))])) for share in CUTS})
     return list(zip(days, [*days[1:], end], strict=True))

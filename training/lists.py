@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from funnel import ragged
-from funnel.candidates import candidate_rules, generate
+from funnel.candidates import CandidateRules, candidate_rules, generate
 from funnel.neighbours import neighbours
 from funnel.night import Night
 from funnel.ranking import FEATURE_NAMES, ranking_features
@@ -19,6 +19,7 @@ USERS_AT_ONCE = 512
 NEGATIVES = 120
 MOST_USERS = 10_000
 KEPT_PER_PLAY = 0.9
+LIST_RULES = candidate_rules(LIST_LENGTH)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,8 @@ def retrieval_of(fitted: FittedRetrieval, night: Night) -> Retrieval:
     return Retrieval(vectors, exact_top(vectors))
 
 
-def make(night: Night, cut: Users, plays: Plays, fitted: FittedRetrieval, seed: int) -> ListExamples:
+def make(night: Night, cut: Users, plays: Plays, fitted: FittedRetrieval, seed: int,
+         rules: CandidateRules = LIST_RULES) -> ListExamples:
     """Lists of the users that have a history at the cut and plays after it, candidates by the whole funnel.
 
     night: as known at the first cut. cut: users as known at theirs, with features. plays: of the same users.
@@ -78,7 +80,7 @@ def make(night: Night, cut: Users, plays: Plays, fitted: FittedRetrieval, seed: 
     for piece in pieces(len(rows), USERS_AT_ONCE):
         users = take_users(cut, rows[piece])
         flat, offsets = ragged.take(plays.offsets, rows[piece])
-        found = generate(night, users, near, retrieval, fitted.user_vectors(users), candidate_rules(LIST_LENGTH))
+        found = generate(night, users, near, retrieval, fitted.user_vectors(users), rules)
         gain = _gain(found.user_index * night.size + found.video_index, offsets,
                      night.index_of(plays.video_ids[flat]), night.size, plays.kept_per_play)
         kept, weight = _sample(found.offsets, gain > 0, rng)

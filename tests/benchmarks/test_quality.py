@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import quality, quality_judge, quality_log, quality_peers
-from benchmarks.quality_log import Split
+from benchmarks import ablation, quality, quality_judge, quality_log, quality_moments, quality_peers
+from benchmarks.quality_log import Plays, Split
 from funnel import ragged
+from funnel.ranking import FEATURE_NAMES
 from lake.columns import TIMESTAMP
 from lake.dates import DAY_US, midnight_us
 from lake.tables import table
@@ -108,6 +109,22 @@ def test_without_last_takes_the_last_play_and_what_came_of_it(tmp_path) -> None:
     kept = pq.read_table(tmp_path / "events" / "all.parquet")
     assert held == [{"user_id": 1, "video_id": 9}]
     assert kept.num_rows == len(rows) - 2 and 9 not in kept.filter(pa.compute.equal(kept["user_id"], 1))["video_id"].to_pylist()
+
+
+def test_rolling_judges_weeks_that_end_where_the_time_split_does() -> None:
+    user = np.repeat(np.arange(quality_moments.ENOUGH_USERS), 2)
+    time_us = NOW_US + np.tile([-DAY_US, DAY_US], quality_moments.ENOUGH_USERS)
+    plays, end = Plays(user, user, time_us, time_us), date(2026, 2, 5)
+    assert quality_moments.cuts(end, plays, ["time_split", "rolling"], 3) == [
+        (date(2026, 1, 15), None), (date(2026, 1, 22), None), (AS_OF, end)]
+    assert quality_moments.cuts(end, plays, ["time_split"], 3) == [(AS_OF, end)]
+
+
+def test_the_ablation_takes_every_column_of_the_ranker_away_once() -> None:
+    grouped = [name for columns in ablation.GROUPS.values() for name in columns]
+    assert len(grouped) == len(set(grouped)) and set(FEATURE_NAMES) - set(grouped) == {"found_catalogue", "category_count"}
+    without = {name: len(part.without) for name, part in ablation.parts().items()}
+    assert without["source: lately"] == 1 and without["the whole funnel"] == 0
 
 
 def test_a_folder_or_a_simulation_never_both(monkeypatch, capsys) -> None:
