@@ -1,13 +1,15 @@
 """Which videos a user might want: the union of several sources, without what may not be recommended."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import sparse
 
-from funnel import ragged, sources
+from funnel import compiled, sources
 from funnel.neighbours import Neighbours
 from funnel.night import Night, Users
-from funnel.popular import country_codes, fill, popular_order
+from funnel.popular import country_codes, popular_order
 from funnel.recent import Recent, recent, whole_history
 from funnel.retrieval import Retrieval, nearness
 
@@ -75,100 +77,49 @@ def generate(night: Night, users: Users, neighbours: Neighbours, retrieval: Retr
     None while there is no model. At most 4,096 users at a time.
     """
     known = recent(night, users)
-    found, total = {}, {}
-    if retrieval is not None and user_vectors is not None:
-        found["retrieval"] = sources.retrieved(night, users, known, retrieval, user_vectors, rules.retrieval)
     plays = {"whole": whole_history(night, users), "usual": known.matrix(night.size, RECENT_PLAYS),
              "lately": known.lately(night.size)}
-    for name, (kind, asked) in NEIGHBOUR_SOURCES.items():
-        total[name] = sources.reached(plays[asked], getattr(neighbours, kind))
-        found[name] = sources.strongest(total[name], known, getattr(rules, name))
-    found["fresh"] = sources.fresh(night, known, retrieval, user_vectors, users.size, rules.fresh)
-    found["popular"] = sources.popular(night, users, known, rules.popular)
-    found["explore"] = sources.explorers(night, users, known, rules.explore)
-    union = _topped_up(night, users, known, _union(night, found), rules.at_least)
-    scores, ranks = _scores_and_ranks(union, found, total)
-    row = union.keys // max(night.size, 1)
-    video = union.keys - row * night.size
+    listed = {"fresh": sources.fresh(night, retrieval, user_vectors, users.size, rules.fresh),
+              "popular": sources.popular(night, users, rules.popular),
+              "explore": sources.explorers(night, users, rules.explore)}
     if retrieval is not None and user_vectors is not None:
-        scores["retrieval"] = nearness(retrieval.video_vectors, user_vectors, row, video)
-    return Candidates(row, video, _best_source(union.source, ranks), np.searchsorted(row, np.arange(users.size + 1)), scores, ranks)
+        listed["retrieval"] = sources.retrieved(night, users, retrieval, user_vectors, rules.retrieval)
+    user, video, source, scores, ranks = _gathered(night, users, known, listed, plays, neighbours, rules)
+    names = [name for name in SOURCES[:-1] if name in listed or name in NEIGHBOUR_SOURCES]
+    scored = {name: scores[SOURCE[name]] for name in names}
+    if retrieval is not None and user_vectors is not None:
+        scored["retrieval"] = nearness(retrieval.video_vectors, user_vectors, user, video)
+    return Candidates(user, video, source, np.searchsorted(user, np.arange(users.size + 1)), scored,
+                      {name: ranks[SOURCE[name]] for name in names})
 
 
-@dataclass(frozen=True, eq=False)
-class _Union:
-    """keys: i64[N] ascending, user · V + video. source: u8[N]. places: source → where each pair it found is in keys."""
-
-    keys: np.ndarray
-    source: np.ndarray
-    places: dict[str, np.ndarray]
-
-
-def _union(night: Night, found: dict[str, sources.Found]) -> _Union:
-    """Each pair once, under the first source that found it."""
-    names = [name for name in SOURCES if name in found]
-    keys = np.concatenate([found[name].row * night.size + found[name].video for name in names])
-    lengths = [len(found[name].row) for name in names]
-    keys, came_from = ragged.sort_keys(keys)
-    first = np.ones(len(keys), bool)
-    first[1:] = keys[1:] != keys[:-1]
-    place = np.empty(len(keys), np.int64)
-    place[came_from] = np.cumsum(first) - 1
-    source = np.repeat(np.array([SOURCE[name] for name in names], np.uint8), lengths)[came_from[first]]
-    return _Union(keys[first], source, dict(zip(names, np.split(place, np.cumsum(lengths)[:-1]), strict=True)))
+def _gathered(night: Night, users: Users, known: Recent, listed: dict[str, sources.Listed],
+              plays: dict[str, sparse.csr_matrix], neighbours: Neighbours, rules: CandidateRules) -> tuple:
+    """What `compiled.gather` returns, less its last. Users who have seen most of what is popular are topped up from a
+    longer part of it, in the end the whole catalogue."""
+    countries, order_of = country_codes(night, users.countries)
+    codes = np.where(night.popularity["all"] > 0, SOURCE["popular"], SOURCE["catalogue"]).astype(np.uint8)
+    width, short = 4 * rules.at_least, 1
+    while short:
+        order = np.stack([popular_order(night, country)[:width] for country in countries])
+        *gathered, short = compiled.gather(
+            (known.seen_offsets, known.seen),
+            tuple((each.video, each.score.astype(np.float32)) for each in listed.values()), _codes(listed),
+            _most(rules, listed), tuple(_arrays(plays[asked]) for _, asked in NEIGHBOUR_SOURCES.values()),
+            tuple(_arrays(getattr(neighbours, kind)) for kind, _ in NEIGHBOUR_SOURCES.values()),
+            _codes(NEIGHBOUR_SOURCES), _most(rules, NEIGHBOUR_SOURCES), len(LOOKED_UP), order, order_of, codes,
+            rules.at_least, len(PERSONAL), len(SOURCES) - 1)
+        width *= 4
+    return tuple(gathered)
 
 
-def _topped_up(night: Night, users: Users, known: Recent, union: _Union, at_least: int) -> _Union:
-    """At least so many candidates per user, or all unseen videos: popular ones first, then the rest by id."""
-    have = np.bincount(union.keys // max(night.size, 1), minlength=users.size)
-    short = np.maximum(at_least - have, 0)
-    added = []
-    countries, code = country_codes(night, users.countries)
-    for place, country in enumerate(countries):
-        rows = np.flatnonzero((short > 0) & (code == place))
-        if len(rows):
-            added.append(fill(popular_order(night, country), rows, short[rows], known.seen, union.keys))
-    if not added:
-        return union
-    more = np.concatenate(added)
-    played = night.popularity["all"][more % max(night.size, 1)] > 0
-    source = np.where(played, SOURCE["popular"], SOURCE["catalogue"]).astype(np.uint8)
-    keys = np.concatenate([union.keys, more])
-    order = np.argsort(keys, kind="stable")
-    moved = np.empty(len(keys), np.int64)
-    moved[order] = np.arange(len(keys))
-    return _Union(keys[order], np.concatenate([union.source, source])[order],
-                  {name: moved[places] for name, places in union.places.items()})
+def _codes(names: Iterable[str]) -> np.ndarray:
+    return np.array([SOURCE[name] for name in names])
 
 
-def _scores_and_ranks(union: _Union, found: dict[str, sources.Found],
-                      total: dict[str, sources.Reached]) -> tuple[dict, dict]:
-    """Scores and ranks of every source for every pair; those LOOKED_UP also score pairs that others found."""
-    scores, ranks = {}, {}
-    for name, part in found.items():
-        ranks[name] = np.zeros(len(union.keys), np.int32)
-        ranks[name][union.places[name]] = part.rank
-        if name in LOOKED_UP:
-            scores[name] = _looked_up(total[name], union.keys)
-        elif name != "retrieval":
-            scores[name] = np.zeros(len(union.keys), np.float32)
-            scores[name][union.places[name]] = part.score
-    return scores, ranks
+def _most(rules: CandidateRules, names: Iterable[str]) -> np.ndarray:
+    return np.array([getattr(rules, name) for name in names])
 
 
-def _best_source(first: np.ndarray, ranks: dict[str, np.ndarray]) -> np.ndarray:
-    """u8[N]: the personal source with the smallest rank, ties by SOURCES; `first` where no personal source found it."""
-    best, source = np.full(len(first), np.iinfo(np.int32).max, np.int32), first.copy()
-    for name in PERSONAL:
-        if name in ranks:
-            better = (ranks[name] > 0) & (ranks[name] < best)
-            best[better], source[better] = ranks[name][better], SOURCE[name]
-    return source
-
-
-def _looked_up(total: sources.Reached, keys: np.ndarray) -> np.ndarray:
-    """f32[N]: the scores at ascending keys, 0 where there is none."""
-    if not len(total.keys):
-        return np.zeros(len(keys), np.float32)
-    place = np.minimum(np.searchsorted(total.keys, keys), len(total.keys) - 1)
-    return np.where(total.keys[place] == keys, total.score[place], np.float32(0))
+def _arrays(matrix: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False), matrix.data

@@ -1,12 +1,13 @@
 """Which videos go with which, from the histories known at a date: watched by the same people, explaining one another,
 following one another, made by the same creator. Computed once per night and shared by all users."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
-from funnel import explained, ragged
+from funnel import compiled, explained, ragged
 from funnel.night import Night, Users
 
 BLOCK = 2048
@@ -42,9 +43,11 @@ def neighbours(night: Night, users: Users, rules: NeighbourRules = NeighbourRule
     video = night.index_of(users.video_ids)
     mask &= video >= 0
     row = ragged.row_of(users.offsets)[mask]
-    return Neighbours(co_watched=_co_watched(row, video[mask], users.size, night.size, rules),
-                      explained=_explained(night, users, rules),
-                      followed=_followed(row, video[mask], night.size, rules),
+    with ThreadPoolExecutor(1) as beside:  # the inverse of `explained` takes as long as the loops of the two others
+        together = beside.submit(_co_watched, row, video[mask], users.size, night.size, rules)
+        follows = beside.submit(_followed, row, video[mask], night.size, rules)
+        explaining = _explained(night, users, rules)
+    return Neighbours(co_watched=together.result(), explained=explaining, followed=follows.result(),
                       creator=_same_creator(night, rules))
 
 
@@ -52,17 +55,11 @@ def _co_watched(row: np.ndarray, video: np.ndarray, users: int, videos: int,
                 rules: NeighbourRules) -> sparse.csr_matrix:
     """Cosine of the sets of people who watched two videos, shrunk towards 0 for rare ones."""
     watched = sparse.csr_matrix((np.ones(len(row), np.float32), (row, video)), shape=(users, videos))
-    watched.data[:] = 1
     by_video = watched.T.tocsr()
-    norm = np.sqrt(np.diff(by_video.indptr)).astype(np.float32)
-    blocks = []
-    for start in range(0, videos, BLOCK):
-        together = (by_video[start:start + BLOCK] @ watched).tocsr()
-        source = ragged.row_of(together.indptr) + start
-        together.data /= norm[source] * norm[together.indices] + np.float32(rules.shrink)
-        together.data[source == together.indices] = 0
-        blocks.append(_strongest(together, rules.keep))
-    return _stack(blocks, videos)
+    best = _Best.of(videos, rules.keep)
+    compiled.co_watched(watched.indptr, watched.indices, by_video.indptr, by_video.indices, np.float32(rules.shrink),
+                        best.ids, best.scores, best.held)
+    return best.matrix()
 
 
 def _explained(night: Night, users: Users, rules: NeighbourRules) -> sparse.csr_matrix:
@@ -82,17 +79,29 @@ def _explained(night: Night, users: Users, rules: NeighbourRules) -> sparse.csr_
 
 def _followed(row: np.ndarray, video: np.ndarray, videos: int, rules: NeighbourRules) -> sparse.csr_matrix:
     """How often a video comes soon after another: 1 / distance per occurrence, over the other's plays."""
-    pairs = []
-    for distance in range(1, rules.follow_within + 1):
-        same = (row[:-distance] == row[distance:]) & (video[:-distance] != video[distance:])
-        pairs.append((video[:-distance][same], video[distance:][same],
-                      np.full(int(same.sum()), 1 / distance, np.float32)))
-    first, then, weight = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    follows = sparse.csr_matrix((weight, (first, then)), shape=(videos, videos))
-    plays = np.bincount(video, minlength=videos).astype(np.float32)
-    follows.data /= plays[ragged.row_of(follows.indptr)] + np.float32(rules.shrink)
-    blocks = [_strongest(follows[start:start + BLOCK], rules.keep) for start in range(0, videos, BLOCK)]
-    return _stack(blocks, videos)
+    best = _Best.of(videos, rules.keep)
+    compiled.followed(row, video, ragged.offsets_of(np.bincount(video, minlength=videos)),
+                      np.argsort(video, kind="stable"), rules.follow_within, np.float32(rules.shrink), best.ids,
+                      best.scores, best.held)
+    return best.matrix()
+
+
+@dataclass(frozen=True, eq=False)
+class _Best:
+    """The best n of each of V videos: ids i32[V, n] and scores f32[V, n] in any order, of which held i64[V] are used."""
+
+    ids: np.ndarray
+    scores: np.ndarray
+    held: np.ndarray
+
+    @staticmethod
+    def of(videos: int, n: int) -> "_Best":
+        return _Best(np.empty((videos, n), np.int32), np.empty((videos, n), np.float32), np.zeros(videos, np.int64))
+
+    def matrix(self) -> sparse.csr_matrix:
+        used = np.arange(self.ids.shape[1]) < self.held[:, None]
+        return _sorted(sparse.csr_matrix((self.scores[used], self.ids[used], ragged.offsets_of(self.held)),
+                                         shape=(len(self.held), len(self.held))))
 
 
 def _same_creator(night: Night, rules: NeighbourRules) -> sparse.csr_matrix:
@@ -123,12 +132,6 @@ def _strongest(matrix: sparse.csr_matrix, keep: int) -> sparse.csr_matrix:
     kept[chosen] = True
     return sparse.csr_matrix((matrix.data[chosen], matrix.indices[chosen], ragged.keep(offsets, kept)),
                              shape=matrix.shape)
-
-
-def _stack(blocks: list[sparse.csr_matrix], videos: int) -> sparse.csr_matrix:
-    if not blocks:
-        return sparse.csr_matrix((0, videos), dtype=np.float32)
-    return _sorted(sparse.vstack(blocks, format="csr"))
 
 
 def _sorted(matrix: sparse.csr_matrix) -> sparse.csr_matrix:

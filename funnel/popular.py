@@ -6,7 +6,6 @@ import numpy as np
 
 from funnel.feature_matrix import COLUMN
 from funnel.night import Night
-from funnel.recent import Seen, among
 from lake.dates import DAY_US
 
 FRESH_DAYS = 7
@@ -61,16 +60,3 @@ def country_codes(night: Night, countries: list[str]) -> tuple[list[str], np.nda
     named = ["", *sorted(set(countries) & set(night.by_country))]
     place = {country: code for code, country in enumerate(named)}
     return named, np.array([place.get(country, 0) for country in countries], np.int64)
-
-
-def fill(order: np.ndarray, rows: np.ndarray, need: np.ndarray, seen: Seen, keys: np.ndarray) -> np.ndarray:
-    """Keys (user · V + video) of the first `need` i64[n] videos, for users `rows` i64[n], of an order i64[V] of all
-    videos, that are neither seen nor in `keys` (ascending); fewer where the order ends."""
-    done, width = [], int(need.max()) * 2 + 64
-    while len(rows):
-        wanted = rows[:, None] * len(order) + order[:width]
-        free = ~(seen.has(wanted) | among(keys, wanted))
-        enough = (free.sum(axis=1) >= need) | (width >= len(order))
-        done.append(wanted[enough][free[enough] & (np.cumsum(free[enough], axis=1) <= need[enough, None])])
-        rows, need, width = rows[~enough], need[~enough], width * 4
-    return np.concatenate([np.zeros(0, np.int64), *done])

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import sparse
 
-from funnel import ragged
+from funnel import compiled, ragged
 from funnel.night import Night, Users
 from funnel.users import index_in
 
@@ -18,39 +18,19 @@ LIKED_WEIGHT = 1.5
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """A set of (user, video) pairs as one bit each: bits u8[U · V / 8 + 1] of user · videos + video."""
-
-    bits: np.ndarray
-
-    @staticmethod
-    def of(keys: np.ndarray, cells: int) -> "Seen":
-        """From ascending keys below `cells`."""
-        bits = np.zeros(cells // 8 + 1, np.uint8)
-        byte = keys >> 3
-        first = np.flatnonzero(np.diff(byte, prepend=-1))
-        if len(first):
-            bits[byte[first]] = np.bitwise_or.reduceat(np.left_shift(1, keys & 7).astype(np.uint8), first)
-        return Seen(bits)
-
-    def has(self, keys: np.ndarray) -> np.ndarray:
-        """bool, the shape of keys."""
-        return (np.take(self.bits, keys >> 3) >> (keys & 7).astype(np.uint8) & 1).view(bool)
-
-
-@dataclass(frozen=True, eq=False)
 class Recent:
     """The last plays of U users that are still in the night's catalogue, oldest first.
 
     offsets: i64[U+1] into video_index i64[n] and weight f32[n] (the newest play 1, older ones fading, likes more).
-    age: i64[n], plays of any kind after it. seen: everything seen.
+    age: i64[n], plays of any kind after it. seen_offsets: i64[U+1] into seen i64[m]: everything seen.
     """
 
     offsets: np.ndarray
     video_index: np.ndarray
     weight: np.ndarray
     age: np.ndarray
-    seen: Seen
+    seen_offsets: np.ndarray
+    seen: np.ndarray
 
     @property
     def row(self) -> np.ndarray:
@@ -81,9 +61,8 @@ def recent(night: Night, users: Users) -> Recent:
     known = index >= 0
     weight = np.float32(FADE_PER_PLAY) ** age * np.where(users.liked[mask], np.float32(LIKED_WEIGHT), np.float32(1))
     seen = index_in(night.video_ids, users.seen_video_ids)
-    keys = (ragged.row_of(users.seen_offsets) * night.size + seen)[seen >= 0]
     return Recent(ragged.keep(ragged.keep(users.offsets, mask), known), index[known],
-                  weight[known].astype(np.float32), age[known], Seen.of(keys, users.size * night.size))
+                  weight[known].astype(np.float32), age[known], ragged.keep(users.seen_offsets, seen >= 0), seen[seen >= 0])
 
 
 def whole_history(night: Night, users: Users) -> sparse.csr_matrix:
@@ -96,6 +75,7 @@ def whole_history(night: Night, users: Users) -> sparse.csr_matrix:
                               ragged.keep(users.offsets, known).astype(np.int32)), shape=(users.size, night.size))
 
 
-def among(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """bool, the shape of wanted: whether each is among ascending keys."""
-    return index_in(keys, wanted) >= 0
+def unseen(night: Night, users: Users, lists: np.ndarray, list_of: np.ndarray, n: int) -> np.ndarray:
+    """i64[U, n]: the first n unseen videos of each user's list; see `compiled.first_unseen`."""
+    known = recent(night, users)
+    return compiled.first_unseen(night.size, known.seen_offsets, known.seen, lists, list_of, n)

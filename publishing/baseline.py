@@ -3,10 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
-from funnel import ragged
 from funnel.night import Night
-from funnel.popular import fill
-from funnel.recent import recent
+from funnel.recent import unseen
 from funnel.users import Users
 from lake.tables import table
 
@@ -19,15 +17,13 @@ def baseline_rows(night: Night, users: Users, baseline: str, length: int) -> pa.
     has not seen; ties by video id, shorter where the catalogue ends."""
     plays = night.popularity[baseline]
     order = np.argsort(-plays, kind="stable")
-    everyone = np.arange(users.size)
-    keys = fill(order, everyone, np.full(users.size, length), recent(night, users).seen, np.zeros(0, np.int64))
-    keys = keys[np.argsort(keys // max(night.size, 1), kind="stable")]
-    user, video = keys // max(night.size, 1), keys % max(night.size, 1)
-    offsets = np.searchsorted(user, np.arange(users.size + 1))
+    first = unseen(night, users, order[None], np.zeros(users.size, np.int64), length)
+    user, place = np.nonzero(first >= 0)
+    video = first[user, place]
     return pa.table({
         "user_id": users.user_ids[user], "video_id": night.video_ids[video],
-        "rank": (ragged.place_in_row(offsets) + 1).astype(np.int32), "score": plays[video].astype(np.float32),
-        "source": _repeated(SOURCE, len(keys)), "reason": _reasons(plays[video], "Popular lately"),
+        "rank": (place + 1).astype(np.int32), "score": plays[video].astype(np.float32),
+        "source": _repeated(SOURCE, len(user)), "reason": _reasons(plays[video], "Popular lately"),
         "user_original_id": pa.array(users.original_ids, pa.string()).take(pa.array(user)),
         "video_original_id": pa.array(night.original_ids, pa.string()).take(pa.array(video))})
 

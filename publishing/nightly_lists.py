@@ -18,12 +18,13 @@ from funnel.night import Night, NightTables, load_histories, load_night, load_us
 from funnel.retrieval import Retrieval
 from funnel.users import Users, take_users
 from lake import writing
-from lake.hashing import BUCKETS
+from lake.hashing import BUCKETS, bucket_of
 from lake.snapshot import Manifest
 from lake.tables import table
 from publishing.baseline import baseline_rows
 
 NEIGHBOUR_PLAYS = 5_000_000
+USERS_READ = 50_000
 USERS_PER_GROUP = 512
 BATCH_CELLS = 1 << 26
 BATCH_CANDIDATES = 1 << 18
@@ -63,9 +64,11 @@ class Loaded:
 def night_neighbours(tables: NightTables) -> Neighbours:
     """Neighbours from the histories of whole groups of buckets, as many as hold about five million plays: a fixed
     random sample of a large service's users, all of a small one's."""
-    parts, known = [], 0
-    for group in range(groups(tables)):
-        parts.append(load_histories(tables.as_of, buckets_of(group, tables), tables=tables))
+    parts, known, count = [], 0, groups(tables)
+    step = max(1, count * USERS_READ // max(tables.manifests["histories"].rows, 1))
+    for first in range(0, count, step):
+        buckets = [bucket for group in range(first, min(first + step, count)) for bucket in buckets_of(group, tables)]
+        parts.append(load_histories(tables.as_of, buckets, tables=tables))
         known += len(parts[-1].video_ids)
         if known >= NEIGHBOUR_PLAYS:
             break
@@ -102,8 +105,10 @@ def write_lists(task: Task, shared: Neighbours | None, part: int, buckets: list[
     if len(buckets) != len(mine) * BUCKETS // count:
         raise ValueError(f"part {part} has some buckets of a group without the others; deal at most {count} parts")
     written, users, short = [table("recommendations").schema.empty_table()], 0, 0
+    everyone = load_users(task.tables.as_of, buckets, task.active_days, task.tables)
+    group_of = bucket_of(everyone.user_ids) % count
     for group in mine:
-        people = load_users(task.tables.as_of, buckets_of(group, task.tables), task.active_days, task.tables)
+        people = take_users(everyone, np.flatnonzero(group_of == group))
         for batch in batches(people, loaded(task).night.size, rows_for(task.k)):
             rows = list_rows(task, shared, batch)
             lengths = np.bincount(np.searchsorted(batch.user_ids, rows["user_id"].to_numpy()), minlength=batch.size)

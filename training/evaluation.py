@@ -15,7 +15,7 @@ from funnel import ragged, sources
 from funnel.lists import Ranked, Score, funnel_rules, ranked_lists
 from funnel.neighbours import neighbours
 from funnel.night import Night
-from funnel.recent import recent
+from funnel.recent import unseen
 from funnel.retrieval import Retrieval, exact_top
 from funnel.users import Users, index_in, take_users
 from lake.hashing import splitmix64
@@ -106,18 +106,7 @@ def lists_of(lister: Lister, users: Users, rows: np.ndarray) -> np.ndarray:
 def popular(night: Night, name: str) -> Lister:
     """The baseline: unseen videos by a popularity of the night, ties by video id."""
     order = np.argsort(-night.popularity[name], kind="stable")
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-
-    def lister(users: Users) -> np.ndarray:
-        lists = np.full((users.size, LENGTH), -1, np.int64)
-        for row in range(users.size):
-            seen = night.index_of(users.seen_video_ids[users.seen_offsets[row]:users.seen_offsets[row + 1]])
-            first = order[:LENGTH + len(seen)]
-            unseen = first[~np.isin(first, seen)][:LENGTH]
-            lists[row, :len(unseen)] = unseen
-        return lists
-    return lister
+    return lambda users: unseen(night, users, order[None], np.zeros(users.size, np.int64), LENGTH)
 
 
 def retrieval_only(night: Night, video_vectors: np.ndarray, user_vectors: Callable[[Users], np.ndarray]) -> Lister:
@@ -125,10 +114,8 @@ def retrieval_only(night: Night, video_vectors: np.ndarray, user_vectors: Callab
     retrieval = Retrieval(video_vectors, exact_top(video_vectors))
 
     def lister(users: Users) -> np.ndarray:
-        found = sources.retrieved(night, users, recent(night, users), retrieval, user_vectors(users), LENGTH)
-        lists = np.full((users.size, LENGTH), -1, np.int64)
-        lists[found.row, found.rank - 1] = found.video
-        return lists
+        listed = sources.retrieved(night, users, retrieval, user_vectors(users), LENGTH)
+        return unseen(night, users, listed.video, np.arange(users.size), LENGTH)
     return lister
 
 
