@@ -48,7 +48,7 @@ def _first_arrivals(context: SparkContext | None, since: date, as_of: date) -> p
         arrived = rows["first_arrival"].cast(pa.int64()).to_numpy()
         known = arrived < dates.midnight_us(as_of)
         rows = rows.filter(pa.array(known & (arrived >= dates.midnight_us(since)) if since > date.min else known))
-        least = rows.group_by("video_id").aggregate([("first_arrival", "min")])
+        least = rows.group_by("video_id", use_threads=False).aggregate([("first_arrival", "min")])
         return least.rename_columns(_ARRIVAL.names).cast(_ARRIVAL)
 
     return collect_rows(context, produce, _ARRIVAL, parts)

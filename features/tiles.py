@@ -96,7 +96,8 @@ def _keyed(base: pa.Table, view: FeatureView) -> pa.Table:
 
 
 def _summed(rows: pa.Table) -> pa.Table:
-    summed = rows.group_by(_KEY).aggregate([(measure, "sum") for measure in MEASURES])
+    # On this thread: Arrow waits for ever for a thread that the system, short of memory, did not give it.
+    summed = rows.group_by(_KEY, use_threads=False).aggregate([(measure, "sum") for measure in MEASURES])
     summed = summed.rename_columns([name.removesuffix("_sum") if name.removesuffix("_sum") in MEASURES else name
                                     for name in summed.column_names])
     return summed.select(table("tiles").schema.names).cast(table("tiles").schema)

@@ -26,18 +26,24 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     create = ["backfill", "create", "--dag-id", "nightly", "--from-date", str(options.first), "--to-date",
               str(options.last), "--reprocess-behavior", "failed", "--max-active-runs", "1"]
-    _airflow("dags", "unpause", "nightly")
+    for argv in (["dags", "unpause", "nightly"], create):
+        code, said = _patiently(argv)
+        print(said[-4000:], end="", flush=True)
+        if code:
+            sys.exit(f"the backfill was not created; airflow {' '.join(argv)} ended with exit code {code}")
+
+
+def _patiently(argv: list[str]) -> tuple[int, str]:
+    """Run a command of Airflow, and again as long as its SQLite was busy."""
     locked = False
     for _ in range(TRIES):
-        code, said = _airflow(*create)
+        code, said = _airflow(*argv)
         locked |= OURS in said
-        if not locked or OURS not in said and BARRED not in said:
+        if code == 0 or not locked or OURS not in said and BARRED not in said:
             break
         say("backfill: Airflow's database was busy; once more when the scheduler has closed what was begun")
         time.sleep(EVERY_S)
-    print(said[-4000:], end="", flush=True)
-    if code:
-        sys.exit(f"the backfill was not created; airflow {' '.join(create)} ended with exit code {code}")
+    return code, said
 
 
 def _airflow(*argv: str) -> tuple[int, str]:

@@ -79,24 +79,34 @@ def _write_tiles(attempt: Attempt, events: Manifest) -> tuple[list[dict], dict]:
 
 
 def build_feature_snapshots(as_ofs: list[date]) -> None:
-    """Feature snapshots of all the dates that lack one, in one pass over the tiles."""
-    plans = [plan for plan in (lineage.plan("feature_snapshots", as_of) for as_of in as_ofs) if not writing.reuse(plan)]
-    if not plans:
-        return
+    """Feature snapshots of all the dates that lack one, in one pass over the tiles. Where another run was faster with
+    some of them, and removed what this one wrote, the others are begun again."""
+    plans = _lacking([lineage.plan("feature_snapshots", as_of) for as_of in as_ofs])
+    while plans:
+        attempts = [writing.begin(plan) for plan in plans]
+        try:
+            return _write_range(attempts)
+        except BaseException as error:
+            made = [writing.abandon(attempt) for attempt in attempts]
+            if not any(made) or not isinstance(error, Exception):
+                raise
+        plans = [plan for plan, found in zip(plans, made, strict=True) if not found]
+
+
+def _lacking(plans: list[Plan]) -> list[Plan]:
+    return [plan for plan in plans if not writing.reuse(plan)]
+
+
+def _write_range(attempts: list[Attempt]) -> None:
     from features.frames import per_bucket
     from features.windows import write_snapshots
 
-    started, attempts = time.monotonic(), [writing.begin(plan) for plan in plans]
-    try:
-        chunks = lineage.chunks("tiles", max(as_ofs))
-        missing, folders = [plan.as_of for plan in plans], [attempt.folder for attempt in attempts]
-        accounts = per_bucket(
-            _context(), lambda part, buckets: write_snapshots(chunks, missing, folders, part, buckets), _parts(chunks))
-        _finish_range(attempts, accounts, started)
-    except BaseException as error:
-        made = [writing.abandon(attempt) for attempt in attempts]
-        if not all(made) or not isinstance(error, Exception):
-            raise
+    started = time.monotonic()
+    missing, folders = [attempt.plan.as_of for attempt in attempts], [attempt.folder for attempt in attempts]
+    chunks = lineage.chunks("tiles", max(missing))
+    accounts = per_bucket(
+        _context(), lambda part, buckets: write_snapshots(chunks, missing, folders, part, buckets), _parts(chunks))
+    _finish_range(attempts, accounts, started)
 
 
 def _finish_range(attempts: list[Attempt], accounts: list[dict], started: float) -> None:

@@ -12,7 +12,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from io import BytesIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -68,8 +67,7 @@ def found_in(path: str, content: bytes, traces: Traces) -> str:
 
 
 def _in_parquet(content: bytes, traces: Traces) -> str:
-    with pq.ParquetFile(BytesIO(content)) as file:
-        rows = file.read()
+    rows = storage.parquet(content)
     return ", ".join(name for name in rows.column_names if pc.any(_cells(rows, name, traces)).as_py())
 
 
@@ -147,8 +145,7 @@ def erase_from(path: str, content: bytes, traces: Traces) -> str:
 
 
 def _rows_out(path: str, content: bytes, traces: Traces) -> str:
-    with pq.ParquetFile(BytesIO(content)) as file:
-        rows = file.read()
+    rows = storage.parquet(content)
     mask = pa.chunked_array([[False] * rows.num_rows], pa.bool_())
     for name in rows.column_names:
         mask = pc.or_(mask, _cells(rows, name, traces))

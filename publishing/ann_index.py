@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from funnel.retrieval import Retrieval, Top, exact_top
-from lake import snapshot, writing
+from lake import snapshot, storage, writing
 from lake.snapshot import Damaged, Manifest
 from lake.writing import Attempt
 
@@ -147,7 +147,7 @@ def load(manifest: Manifest, video_ids: np.ndarray, model: Manifest) -> faiss.In
 
 def indexed(manifest: Manifest) -> np.ndarray:
     """i64[V]: the ids of the videos in an index, sha256 checked."""
-    return pq.read_table(io.BytesIO(snapshot.read_verified(manifest, IDS)))["video_id"].to_numpy()
+    return storage.parquet(snapshot.read_verified(manifest, IDS))["video_id"].to_numpy()
 
 
 def _disagreement(index: faiss.Index, ids: np.ndarray, video_ids: np.ndarray, settings: dict, model: Manifest) -> str:

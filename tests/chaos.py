@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.with_airflow import ROOT
-from tests.faults import commands, erasing, killing, limits, orchestration, publisher, skew, spark
+from tests.faults import commands, erasing, killing, limits, nights, orchestration, params, publisher, skew, spark
 from tests.faults.reader import readers
 
 
@@ -89,6 +89,7 @@ FAULTS = (
       for name in commands.COMMANDS),
     Fault("any-schedule", schedules, "ranges in any order, killed, in parallel: hashes of nights run one by one"),
     Fault("kill-9-of-driver-jvm-or-worker", spark.killed, "the next run makes the same hashes; no debris, nobody left"),
+    Fault("secrets-in-spark", spark.secrets, "real Spark: in no event log, no other file, nothing it says"),
     Fault("scheduler-killed-in-each-task", orchestration.scheduler_killed_in_each_task,
           "real Airflow: the run succeeds, one whole release, no debris, no process left"),
     Fault("worker-killed-in-each-task", orchestration.worker_killed_in_each_task,
@@ -97,6 +98,9 @@ FAULTS = (
           "Airflow and a terminal: both end well, one release, no debris"),
     Fault("backfill-beside-the-nightly", orchestration.backfill_beside_the_nightly,
           "the newest night is live, older ones kept or before it"),
+    Fault("backfill-while-the-database-is-locked", orchestration.backfill_while_the_database_is_locked,
+          "real Airflow: switching on and creating are tried again; the night is released"),
+    Fault("hostile-params", params.hostile, "real Airflow refuses or the first task fails, once; nothing is computed"),
     Fault("task-frozen-until-its-timeout", orchestration.frozen_until_its_timeout,
           "ended by Airflow, the retry releases, no process left"),
     Fault("erase-from-a-whole-service", erasing.erased,
@@ -107,6 +111,7 @@ FAULTS = (
     Fault("no-inodes", limits.no_inodes, ROOM),
     Fault("read-only-disk", limits.read_only, ROOM),
     Fault("skewed-log", skew.skewed, "under 3 times the time, 1.5 times the memory of an even log as long; exact"),
+    Fault("thirty-nights-at-once", nights.thirty, "feature tables under 3 times the cost of one night; the same bytes"),
     Fault("400-publishes-clock-set-back", little(publishes), "order right; times flat; a held release reads the same"),
 )
 

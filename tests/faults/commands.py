@@ -33,7 +33,7 @@ def killed_at_every_call(folder: Path, name: str) -> int:
             with environment(NIGHTREEL_HOME=str(again)):
                 for number in numbered_log.numbers("releases"):
                     load_release(number)
-            killing.subprocess.run(argv, env=_environment(again), cwd=killing.ROOT, check=True, capture_output=True)
+            killing.ended_well(argv, _environment(again), f"{name}, killed in {call}, the next run")
             assert _files(again) == _files(whole), f"{name} killed in {call}: {_files(again) ^ _files(whole)} differ"
             shutil.rmtree(again)
         return fired

@@ -66,7 +66,7 @@ def disk_changes(argv: list[str], environment: dict[str, str], home: Path) -> li
     log = home.parent / "strace.log"
     done = subprocess.run([STRACE, "-f", "--seccomp-bpf", "-qq", "-y", "-o", log, "-e", f"trace={','.join(CALLS)}",
                            *argv], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, f"{' '.join(argv)} ended with {done.returncode}: {done.stderr[-4000:]}"
     seen: Counter[tuple[str, str]] = Counter()
     found = []
     for line in log.read_text().splitlines():
@@ -78,6 +78,13 @@ def disk_changes(argv: list[str], environment: dict[str, str], home: Path) -> li
                 found.append((call, seen[thread, call]))
     first, every = os.environ.get(PART, "1/1").split("/")
     return found[int(first) - 1::int(every)]
+
+
+def ended_well(argv: list[str], environment: dict[str, str], what: str) -> None:
+    """Run a command to its end. AssertionError with its exit code and last words when that is not a good one."""
+    done = subprocess.run([sys.executable, "-X", "faulthandler", *argv[1:]], env=environment, cwd=ROOT,
+                          capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, f"{what}: ended with {done.returncode}: {done.stdout[-1000:]}{done.stderr[-4000:]}"
 
 
 def failed_in(call: tuple[str, int], error: str, argv: list[str], environment: dict[str, str]) -> tuple[int, str]:
@@ -96,5 +103,6 @@ def killed_in(call: tuple[str, int], argv: list[str], environment: dict[str, str
     done = subprocess.run([STRACE, "-f", "-qq", "-o", "/dev/null", "-e", f"trace={name}",
                            "-e", f"inject={name}:signal=KILL:when={n}", *argv],
                           env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
-    assert done.returncode in (0, -signal.SIGKILL, 128 + signal.SIGKILL), done.stderr[-2000:]
+    assert done.returncode in (0, -signal.SIGKILL, 128 + signal.SIGKILL), (
+        f"{call}: {' '.join(argv)} ended with {done.returncode}: {done.stderr[-4000:]}")
     return done.returncode != 0

@@ -5,11 +5,12 @@ whole."""
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -30,6 +31,7 @@ TASKS = {"wait": "jobs.wait", "features": "jobs.build", "training_ended": "", "a
          "report": "jobs.report"}
 NOT_YET = ("", "scheduled", "queued", "up_for_retry", "up_for_reschedule")
 PATIENCE_S = 600
+LOCKED_S = 15  # Airflow's commands begin within 8 s and wait 5 s for a lock
 # The DAG files as they are, but with two minutes for an hour and seconds between tries; a dead task is noticed sooner.
 SHORTER = {"HOURS = 60": "HOURS = 2", "timedelta(minutes=1)": "timedelta(seconds=5)"}
 SETTINGS = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
@@ -240,6 +242,33 @@ def backfill_beside_the_nightly(folder: Path) -> int:
         assert len(releases) + len(numbered_log.numbers("kept")) == 3
         whole(NIGHT, len(releases))
     return 2
+
+
+def backfill_while_the_database_is_locked(folder: Path) -> int:
+    """Another process has the write lock of Airflow's SQLite, for longer than Airflow waits for it, first while
+    `jobs.backfill` switches the DAG on and then while it creates the backfill. Both are tried again."""
+    day = date(2026, 1, 14)
+    with service(folder) as airflow:
+        argv = [sys.executable, "-m", "jobs.backfill", "--from", str(day), "--to", str(day)]
+        asked = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for doing in ("dags unpause", "backfill create"):
+            until(f"airflow {doing}", lambda doing=doing: any(
+                f"airflow {doing}" in " ".join(cmdline(process)) for process in ours(folder / "home")), 120)
+            _locked(folder / "home/airflow/airflow.db", LOCKED_S)
+        said, _ = asked.communicate(timeout=PATIENCE_S)
+        fired = said.count("database was busy")
+        assert asked.returncode == 0 and fired >= 2, f"exit code {asked.returncode}: {said[-3000:]}"
+        until(f"backfill of {day}", lambda: (airflow.run_of("nightly", day) or {}).get("state") == "success")
+        whole(day, 1)
+    return fired
+
+
+def _locked(database: Path, seconds: float) -> None:
+    """Keep every other process from writing to a SQLite database for a while."""
+    with closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection:
+        connection.execute("begin immediate")
+        time.sleep(seconds)
+        connection.execute("rollback")
 
 
 def frozen_until_its_timeout(folder: Path) -> int:

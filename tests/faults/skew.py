@@ -79,7 +79,7 @@ def _cost(folder: Path, log: dict[str, np.ndarray]) -> Cost:
                for name, values in log.items()}
     pq.write_table(pa.table(columns | {"event_type": pa.array(["play"] * len(log["user_id"]))}), raw / "log.parquet")
     settings = {**os.environ, "NIGHTREEL_HOME": str(home), "PYSPARK_PYTHON": sys.executable}
-    costs = [_run(argv, settings) for argv in (
+    costs = [run(argv, settings) for argv in (
         ["jobs.land", str(raw.parent), "--preset", "nightreel", "--seal-through", "2026-01-14"],
         ["jobs.build", *NIGHT, "--as-of", str(AS_OF)],
         ["jobs.recommendations", "--as-of", str(AS_OF)])]
@@ -89,7 +89,7 @@ def _cost(folder: Path, log: dict[str, np.ndarray]) -> Cost:
     return Cost(sum(cost.seconds for cost in costs), max(cost.memory for cost in costs))
 
 
-def _run(argv: list[str], settings: dict[str, str]) -> Cost:
+def run(argv: list[str], settings: dict[str, str]) -> Cost:
     """A command and what it took."""
     started, most = time.monotonic(), 0
     command = subprocess.Popen([sys.executable, "-m", *argv], cwd=ROOT, env=settings, stdout=subprocess.DEVNULL)

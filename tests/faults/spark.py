@@ -1,4 +1,5 @@
-"""Spark under fire: driver, JVM or Python worker killed with -9 while a night's tables are built."""
+"""Spark under fire: driver, JVM or Python worker killed with -9 while a night's tables are built; and what its
+event log tells."""
 
 import os
 import random
@@ -18,6 +19,9 @@ from lake import lineage
 from tests.faults import orchestration, publisher, real
 
 AS_OF = real.FIRST + timedelta(days=5)
+SECRET = "hunter2hunter2"
+TOLD = {"AWS_SECRET_ACCESS_KEY": SECRET, "MLFLOW_TRACKING_URI": f"http://me:{SECRET}@127.0.0.1:9",
+        "REDIS_URL": f"redis://:{SECRET}@127.0.0.1:9/0"}
 VICTIMS = {"driver": "jobs.build", "jvm": "java", "worker": "pyspark"}
 
 
@@ -79,3 +83,28 @@ def _one(home: Path, victim: str, wait_s: float) -> bool:
     run.wait(180)
     orchestration.until(f"what a killed {victim} left behind ends", lambda: not orchestration.ours(home), 30)
     return bool(alive)
+
+
+def secrets(folder: Path) -> int:
+    """Secrets in the environment and in Spark's settings, and an event log: nothing that is said or kept has them."""
+    before, home, log = dict(os.environ), folder / "home", folder / "home/events"
+    os.environ.update(NIGHTREEL_HOME=str(home), **real.SETTINGS)
+    try:
+        real.land_days(folder, [real.FIRST + timedelta(days=n) for n in range(5)])
+        log.mkdir()
+        conf = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": f"file://{log}",
+                "spark.eventLog.compress": "false",
+                "spark.hadoop.fs.s3a.secret.key": SECRET, "spark.hadoop.fs.azure.account.oauth2.client.secret": SECRET}
+        settings = {**os.environ, **TOLD, "SPARK_MASTER": "local[2]", "PYSPARK_PYTHON": sys.executable,
+                    "NIGHTREEL_SPARK_CONF": ";".join(f"{name}={value}" for name, value in conf.items())}
+        done = subprocess.run(build_argv(), cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    assert done.returncode == 0, done.stderr[-2000:]
+    files = [path for path in home.rglob("*") if path.is_file()]
+    kept = b"".join(path.read_bytes() for path in files if log in path.parents)
+    assert b"fs.s3a.secret.key" in kept and b"SparkListenerJobEnd" in kept, "the event log tells nothing"
+    assert SECRET not in done.stdout + done.stderr
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+    return len(TOLD) + 2

@@ -77,6 +77,21 @@ def test_any_schedule_gives_the_hashes_of_nights_run_one_by_one(landed, tmp_path
     assert {path for path in folders if path.parts[-3] in real.NIGHT} == used, "an attempt was left behind"
 
 
+def test_a_run_that_another_one_overtook_in_part_makes_the_rest(landed, tmp_path, monkeypatch):
+    monkeypatch.setenv("NIGHTREEL_HOME", str(shutil.copytree(landed[0] / "fresh", tmp_path / "home")))
+    finish, overtaken = build._finish_range, []
+
+    def overtake(*range_of_nights: object) -> None:
+        if not overtaken:
+            overtaken.append(True)
+            run_range(NIGHTS[1], NIGHTS[1])
+        finish(*range_of_nights)
+
+    monkeypatch.setattr(build, "_finish_range", overtake)
+    run_range(NIGHTS[0], NIGHTS[-1])
+    assert overtaken and {as_of: hashes(as_of) for as_of in NIGHTS} == landed[1]
+
+
 def test_a_day_landed_into_a_hole_dirties_exactly_the_nights_after_it(tmp_path, monkeypatch, capsys):
     for name, value in {"NIGHTREEL_HOME": str(tmp_path / "home"), **real.SETTINGS}.items():
         monkeypatch.setenv(name, value)

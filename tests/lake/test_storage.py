@@ -1,11 +1,16 @@
 """Files come into being whole, once; homes are where a setting says."""
 
+import io
 import multiprocessing
 import os
+import subprocess
+import sys
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lake import storage
@@ -96,3 +101,28 @@ def test_home_is_a_setting(tmp_path, monkeypatch):
 
 def test_names_of_no_folder_are_none(tmp_path):
     assert storage.names(str(tmp_path / "absent")) == []
+
+
+@pytest.fixture
+def rows_and_file():
+    sink, rows = io.BytesIO(), pa.table({"user_id": [1, 2, 3], "title": ["a", "b", None]})
+    pq.write_table(rows, sink, write_page_checksum=True, compression="none")
+    return rows, sink.getvalue()
+
+
+def test_rows_in_memory_are_verified(rows_and_file):
+    rows, file = rows_and_file
+    assert storage.parquet(file) == rows
+    with pytest.raises(OSError, match="CRC"):
+        storage.parquet(file.replace(b"a", b"x", 1))
+
+
+def test_rows_in_memory_are_read_without_threads_that_outlive_the_call(rows_and_file, tmp_path):
+    """One of Arrow's threads that lets go of a Python object while Python ends aborts the process: SIGABRT, rarely."""
+    (tmp_path / "rows.parquet").write_bytes(rows_and_file[1])
+    code = ("import os, sys; from pathlib import Path; from lake import storage\n"
+            "content, before = Path(sys.argv[1]).read_bytes(), os.listdir('/proc/self/task')\n"
+            "storage.parquet(content); sys.exit(os.listdir('/proc/self/task') != before)")
+    if not Path("/proc/self/task").exists():
+        pytest.skip("counts threads in /proc, which Linux has")
+    assert subprocess.run([sys.executable, "-c", code, tmp_path / "rows.parquet"], check=False).returncode == 0
