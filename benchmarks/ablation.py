@@ -77,7 +77,8 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class Part:
-    """What is taken away. without: sources; hidden: columns of the ranker; ranked: False for retrieval's own order."""
+    """What is taken away. without: sources; hidden: columns of the ranker; ranked: False for retrieval's own order; again:
+    added to the random seeds, to tell what is worth something from what another fit would have changed as well."""
 
     without: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
@@ -85,6 +86,7 @@ class Part:
     answers: bool = True
     rules: ListRules = RULES
     ranked: bool = True
+    again: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,7 @@ class Ready:
 
 def parts() -> dict[str, Part]:
     """Every variant by name, the whole funnel first."""
-    found = {"the whole funnel": Part()}
+    found = {"the whole funnel": Part()} | {f"nothing, other seeds {again}": Part(again=again) for again in (1, 2, 3)}
     found |= {f"source: {name}": Part(without=(name,), hidden=tuple(columns_of(name))) for name in SOURCES}
     found |= {f"features: {name}": Part(hidden=tuple(columns)) for name, columns in GROUPS.items()}
     found |= {f"head: {each.name}": Part(value=replace(VALUE, **{each.name: 0.0})) for each in fields(Value)}
@@ -121,6 +123,8 @@ def main() -> None:
         f"{len(split.judged):,} judged")
     whole, told = None, {}
     for name, part in parts().items():
+        if name != "the whole funnel" and not any(name.startswith(each) for each in chosen.only):
+            continue
         values, fit_s, list_s = variant(ready, split, part)
         whole = whole or values
         told[name] = {"fit_s": round(fit_s, 1), "list_s": round(list_s, 2)} | {
@@ -136,6 +140,7 @@ def parse() -> argparse.Namespace:
     found.add_argument("--preset", default="movielens", help="of jobs.land (default movielens)")
     found.add_argument("--simulated", action="store_true", help="a simulated service instead of a folder")
     found.add_argument("--users", type=int, default=5_000, help="of the simulated service (default 5,000)")
+    found.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="only parts whose names begin so")
     found.add_argument("--scratch", help="where the home is made (default: a new folder); one that is there is used again")
     chosen = found.parse_args()
     if bool(chosen.folder) == chosen.simulated:
@@ -187,10 +192,11 @@ def fitted(ready: Ready, part: Part) -> ranker.FittedRanker:
     cut = label_days.cut_at(users, cuts_us)
     night = rewind(ready.material.night, cut, days.start(as_of))
     live = with_features(cut, lineage.resolve("feature_snapshots", night.as_of))
-    examples = lists.make(night, live, lists.plays_after(users, cuts_us), ready.earlier, ready.earlier.settings.seed,
-                          without(lists.LIST_RULES, part))
+    examples = lists.make(night, live, lists.plays_after(users, cuts_us), ready.earlier,
+                          ready.earlier.settings.seed + part.again, without(lists.LIST_RULES, part))
     examples.features[:, places(part)] = 0
-    return ranker.fit(examples, settings.ranker_settings(len(examples.user_ids), False), True, lambda _: None)
+    plan = settings.ranker_settings(len(examples.user_ids), False)
+    return ranker.fit(examples, replace(plan, seed=plan.seed + part.again), True, lambda _: None)
 
 
 def listed(ready: Ready, split: Split, part: Part, model: Bundle) -> np.ndarray:
