@@ -38,12 +38,12 @@ LEAKS = (
           ("features.windows", "popularity_rows", "tiles.filter(pa.array(known < day.days)), known[known < day.days]",
            "tiles, known")),
     _leak("target encoding on all data", "a video's play rate over all labels becomes a feature of each of them",
-          ("features.join", "join_snapshots", "    for name in EXAMPLE_VIEWS:\n",
+          ("features.join", "with_features", "    for name, values in features.items():\n",
            "    played = labels['played'].to_numpy(zero_copy_only=False)\n"
            "    _, of = np.unique(labels['video_id'].to_numpy(), return_inverse=True)\n"
            "    rate = np.bincount(of, played) * 1000 // np.maximum(np.bincount(of), 1)\n"
-           "    found['video'][:, FEATURES.index('play_count_28d')] = rate[of]\n"
-           "    for name in EXAMPLE_VIEWS:\n")),
+           "    features = features | {'video_play_count_28d': rate[of]}\n"
+           "    for name, values in features.items():\n")),
     _leak("label window inside the feature window", "a label is joined with the snapshot of the midnight after it",
           ("features.join", "live_days", "(times_us - publish_lag_us - 1) // dates.DAY_US",
            "times_us // dates.DAY_US + 1")),
@@ -96,12 +96,12 @@ LEAKS = (
           ("features.histories", "write_histories", 'latest("raw_users", as_of,',
            'latest("raw_users", date(2900, 1, 1),')),
     _leak("session total that contains the target", "plays of the hour around a label count towards it",
-          ("features.join", "join_snapshots", "    for name in EXAMPLE_VIEWS:\n",
+          ("features.join", "with_features", "    for name, values in features.items():\n",
            "    hour = labels['event_time'].cast(pa.int64()).to_numpy() // 3_600_000_000\n"
            "    _, of = np.unique(np.stack([labels['user_id'].to_numpy(), hour]), axis=1, return_inverse=True)\n"
            "    total = np.bincount(of.ravel(), labels['played'].to_numpy(zero_copy_only=False)).astype(np.int64)\n"
-           "    found['user'][:, FEATURES.index('play_count_1d')] += total[of.ravel()]\n"
-           "    for name in EXAMPLE_VIEWS:\n")),
+           "    features = features | {'user_play_count_1d': features['user_play_count_1d'] + total[of.ravel()]}\n"
+           "    for name, values in features.items():\n")),
     _leak("last telling wins", "a later row with a known event_id replaces the first",
           ("features.events", "deduplicate", '~earlier).astype(np.int8)', 'earlier).astype(np.int8)'),
           ("features.events", "deduplicate", 'keyed["_new"].to_numpy() == 1', 'keyed["_new"].to_numpy() == 0'),

@@ -4,7 +4,7 @@ A label at t sees, of each view, the row of its key in the newest snapshot with 
 strictly before t, the one that was live when the label happened. A key absent there has zeros, exactly as serving
 would see; never a row of an older snapshot. Every label comes out exactly once.
 
-Labels are taken by the date that was live for them, so that each day's snapshot is read once and one at a time is in
+Labels are looked up by the date that was live for them, so that each day's snapshot is read once and one at a time is in
 memory.
 """
 
@@ -20,10 +20,12 @@ from features import join_files
 from features.join_files import Spread
 from features.views import EXAMPLE_VIEWS, FEATURES, FeatureView, view
 from lake import dates, snapshot, storage, writing
+from lake.columns import one_array
 from lake.hashing import BUCKETS, bucket_of
 from lake.snapshot import Manifest
 from lake.tables import table
 
+_ROW = "_label_row"
 
 def live_days(times_us: np.ndarray, publish_lag_us: int) -> np.ndarray:
     """int64[N]: for each instant the as_of day (days since 1970) that was live: the newest with as_of + lag < t."""
@@ -39,7 +41,7 @@ def days_live_at(times_us: np.ndarray) -> list[str]:
 @dataclass(frozen=True)
 class ExampleWork:
     """Training examples to write into `folder`, in `parts` files. `snapshots`: by as_of, ascending, every date that was
-    live at a label. Labels come together by date, so that each snapshot is read once, and then again by user."""
+    live at a label. Labels are looked up by date, so that each snapshot is read once; the rest of them stays in place."""
 
     labels: Manifest
     snapshots: dict[date, Manifest]
@@ -48,6 +50,9 @@ class ExampleWork:
 
     def path(self, stage: str, number: int) -> str:
         return f"{self.folder}/scattered/{stage}-{number:05d}.arrow"
+
+    def buckets(self, part: int) -> range:
+        return range(part, BUCKETS, self.parts)
 
 
 def write_examples(work: ExampleWork, spread: Spread) -> list[dict]:
@@ -64,32 +69,55 @@ def write_examples(work: ExampleWork, spread: Spread) -> list[dict]:
 
 
 def _scatter_by_day(work: ExampleWork, part: int) -> dict:
-    labels = snapshot.read(work.labels, buckets=range(part, BUCKETS, work.parts))
+    labels = snapshot.read(work.labels, ["event_time", *_looked_up(EXAMPLE_VIEWS)], work.buckets(part))
     live = live_days(labels["event_time"].cast(pa.int64()).to_numpy(), view(EXAMPLE_VIEWS[0]).publish_lag_us)
     days = np.array([dates.midnight_us(day) // dates.DAY_US for day in work.snapshots])
+    labels = labels.append_column(_ROW, pa.array(np.arange(labels.num_rows)))
     join_files.write_apart(work.path("labels", part), labels, np.searchsorted(days, live), len(days))
     return {}
 
 
 def _join_day(work: ExampleWork, number: int) -> dict:
-    rows = join_files.gather([work.path("labels", part) for part in range(work.parts)], [number])[0]
-    rows = join_snapshots(rows, {day: lambda m=manifest: snapshot.read(m) for day, manifest in work.snapshots.items()})
-    target = bucket_of(rows["user_id"].to_numpy()) % work.parts
-    join_files.write_apart(work.path("examples", number), rows, target, work.parts)
+    pieces = [join_files.gather([work.path("labels", part)], [number])[0] for part in range(work.parts)]
+    labels = pa.concat_tables(pieces)
+    found = example_features(labels, {day: lambda m=manifest: snapshot.read(m) for day, manifest in work.snapshots.items()})
+    join_files.write_apart(work.path("features", number), pa.table(found | {_ROW: labels[_ROW]}),
+                           np.repeat(np.arange(work.parts), [piece.num_rows for piece in pieces]), work.parts)
     return {}
 
 
 def _write_part(work: ExampleWork, part: int) -> dict:
-    rows = join_files.gather([work.path("examples", n) for n in range(len(work.snapshots))], [part])[0]
-    return writing.write_part("training_examples", work.folder, rows, f"part-{part:05d}")
+    labels = snapshot.read(work.labels, buckets=work.buckets(part))
+    found = join_files.gather([work.path("features", n) for n in range(len(work.snapshots))], [part])[0]
+    place = found[_ROW].to_numpy()
+    if not np.array_equal(np.bincount(place, minlength=labels.num_rows), np.ones(labels.num_rows)):
+        raise RuntimeError(f"labels of part {part}: {labels.num_rows} went in, {found.num_rows} came out")
+    features = {name: _placed(found[name].to_numpy(), place) for name in found.column_names if name != _ROW}
+    return writing.write_part("training_examples", work.folder, with_features(labels, features), f"part-{part:05d}")
 
 
-def join_snapshots(labels: pa.Table, snapshots: Mapping[date, Callable[[], pa.Table]]) -> pa.Table:
-    """Label rows with the features of EXAMPLE_VIEWS, in the order given. snapshots: as_of → function that reads it."""
+def _placed(values: np.ndarray, place: np.ndarray) -> np.ndarray:
+    found = np.empty_like(values)
+    found[place] = values
+    return found
+
+
+def _looked_up(names: Sequence[str]) -> list[str]:
+    """The label columns that some views are looked up by."""
+    return list(dict.fromkeys(column for name in names for column in (view(name).entity, view(name).attribute) if column))
+
+
+def example_features(labels: pa.Table, snapshots: Mapping[date, Callable[[], pa.Table]]) -> dict[str, np.ndarray]:
+    """Column name → int64[labels]: the features of EXAMPLE_VIEWS. labels: their event_time and what views are looked up
+    by. snapshots: as_of → function that reads it."""
     found = snapshot_features(labels, labels["event_time"].cast(pa.int64()).to_numpy(), snapshots, EXAMPLE_VIEWS)
-    for name in EXAMPLE_VIEWS:
-        for column, feature in enumerate(FEATURES):
-            labels = labels.append_column(f"{name}_{feature}", pa.array(found[name][:, column]))
+    return {f"{name}_{feature}": found[name][:, n] for name in EXAMPLE_VIEWS for n, feature in enumerate(FEATURES)}
+
+
+def with_features(labels: pa.Table, features: Mapping[str, np.ndarray]) -> pa.Table:
+    """Label rows, in the order given, with the columns of `example_features`."""
+    for name, values in features.items():
+        labels = labels.append_column(name, pa.array(values))
     return labels.select(table("training_examples").schema.names)
 
 
@@ -99,8 +127,7 @@ def snapshot_features(labels: pa.Table, times_us: np.ndarray, snapshots: Mapping
     that reads it; KeyError when a date that was live is not there."""
     found = {name: np.zeros((labels.num_rows, len(FEATURES)), np.int64, "F") for name in names}
     live = {name: live_days(times_us, view(name).publish_lag_us) for name in names}
-    labels = labels.select(list(dict.fromkeys(
-        column for name in names for column in (view(name).entity, view(name).attribute) if column))).combine_chunks()
+    labels = labels.select(_looked_up(names)).combine_chunks()
     for day in np.unique(np.concatenate(list(live.values()))):
         features = snapshots[dates.day_of_us(int(day) * dates.DAY_US)]().combine_chunks()
         for name in names:
@@ -116,8 +143,8 @@ def _look_up(labels: pa.Table, features: pa.Table, declared: FeatureView) -> np.
     """int64[labels, FEATURES]: the features of each label's key in one snapshot; zeros for an absent or null key."""
     mine = np.flatnonzero(pc.equal(features["view"], declared.name).to_numpy())
     owner, entity, attribute = _keys(labels, declared)
-    row = _rows_of(entity, attribute, *(features[name].combine_chunks().take(pa.array(mine))
-                                        for name in ("entity_id", "attribute")))
+    entities, attributes = (one_array(features[name]).take(pa.array(mine)) for name in ("entity_id", "attribute"))
+    row = _rows_of(entity, attribute, entities, attributes) if declared.attribute else _places(entity, entities)
     there = np.flatnonzero(row >= 0)
     found = features.select(list(FEATURES)).take(pa.array(mine[row[there]]))
     summed = np.zeros((labels.num_rows, len(FEATURES)), np.int64, "F")
@@ -129,15 +156,15 @@ def _look_up(labels: pa.Table, features: pa.Table, declared: FeatureView) -> np.
     return summed
 
 
-def _keys(labels: pa.Table, declared: FeatureView) -> tuple[np.ndarray, pa.Array, pa.Array]:
-    """Per key looked up: the label row it belongs to, the entity and the attribute. Labels with a null key have none;
-    a list attribute gives one key per distinct value."""
-    entity = labels[declared.entity].combine_chunks()
+def _keys(labels: pa.Table, declared: FeatureView) -> tuple[np.ndarray, pa.Array, pa.Array | None]:
+    """Per key looked up: the label row it belongs to, the entity and the attribute, where the view has one. Labels with
+    a null key have none; a list attribute gives one key per distinct value."""
+    entity = one_array(labels[declared.entity])
     owner = np.arange(labels.num_rows)
     if not declared.attribute:
         chosen = pc.is_valid(entity).to_numpy(zero_copy_only=False)
-        return owner[chosen], entity.filter(pa.array(chosen)), pa.array([""] * int(chosen.sum()), pa.string())
-    lists = labels[declared.attribute].combine_chunks()
+        return owner[chosen], entity.filter(pa.array(chosen)), None
+    lists = one_array(labels[declared.attribute])
     pairs = pa.table({"owner": pc.list_parent_indices(lists).cast(pa.int64()), "value": pc.list_flatten(lists)})
     pairs = pairs.filter(pc.is_valid(pairs["value"])).group_by(["owner", "value"]).aggregate([])
     owner = pairs["owner"].to_numpy()
@@ -149,11 +176,15 @@ def _rows_of(entity: pa.Array, attribute: pa.Array, entities: pa.Array, attribut
     known_ids, known_names = entities.unique(), attributes.unique()
     known, asked = (_pairs(ids, names, known_ids, known_names) for ids, names in (
         (entities, attributes), (entity, attribute)))
-    return pc.index_in(pa.array(asked), value_set=pa.array(known)).fill_null(-1).to_numpy().astype(np.int64)
+    return _places(pa.array(asked), pa.array(known))
 
 
 def _pairs(ids: pa.Array, names: pa.Array, known_ids: pa.Array, known_names: pa.Array) -> np.ndarray:
     """int64: one number per pair, -1 where a half is not known."""
-    id_code, name_code = (pc.index_in(values, value_set=known).fill_null(-1).to_numpy().astype(np.int64)
-                          for values, known in ((ids, known_ids), (names, known_names)))
+    id_code, name_code = _places(ids, known_ids), _places(names, known_names)
     return np.where((id_code < 0) | (name_code < 0), -1, id_code * max(len(known_names), 1) + name_code)
+
+
+def _places(values: pa.Array, known: pa.Array) -> np.ndarray:
+    """int64: the place of each value among the known ones, or -1."""
+    return pc.index_in(values, value_set=known).fill_null(-1).to_numpy().astype(np.int64)

@@ -15,9 +15,11 @@ Spread = Callable[[Task, Sequence[int]], list[dict]]
 
 def write_apart(path: str, rows: pa.Table, part: np.ndarray, parts: int) -> None:
     """One Arrow file with one record batch for each of the parts 0 … parts - 1. part: int64[rows]."""
-    order = np.argsort(part.astype(np.uint16), kind="stable")  # 16 bits: numpy sorts them by radix
+    if (part[1:] < part[:-1]).any():
+        order = np.argsort(part.astype(np.uint16), kind="stable")  # 16 bits: numpy sorts them by radix
+        rows = rows.take(pa.array(order))
     borders = np.concatenate([[0], np.cumsum(np.bincount(part, minlength=parts))])
-    rows = rows.take(pa.array(order)).combine_chunks()
+    rows = rows.combine_chunks()
     whole = rows.to_batches()[0] if rows.num_rows else pa.RecordBatch.from_pylist([], rows.schema)
     storage.make_folder(posixpath.dirname(path))
     store, inner = storage.filesystem(path)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -64,27 +64,37 @@ def rows_hash(rows: pa.Table) -> str:
 def slice_hashes(rows: pa.Table, slices: Sequence[tuple[int, int]]) -> list[str]:
     """`rows_hash` of the rows [start, end) of each slice. Whole columns are prepared once, so that hundreds of small
     slices cost little more than one."""
-    arrays = [one_array(column) for column in rows.columns]
-    columns = [(f"|{name}:{array.type}|".encode(), array, _integers(array) if _is_plain(array) else None)
-               for name, array in zip(rows.column_names, arrays, strict=True)]
+    columns = [(f"|{name}:{column.type}|".encode(), *_prepared(column))
+               for name, column in zip(rows.column_names, rows.columns, strict=True)]
     present = np.ones(max((end - start for start, end in slices), default=0), np.uint8)
     found = []
     for start, end in slices:
         hasher = hashlib.sha256(f"{end - start}".encode())
         for header, array, values in columns:
             hasher.update(header)
-            parts = _canonical_parts(array.slice(start, end - start)) if values is None \
-                else (present[:end - start], values[start:end])
+            parts = _canonical_parts(array.slice(start, end - start)) if array is not None \
+                else (present[:end - start], *_stretch(values, start, end))
             for part in parts:
                 hasher.update(part)
         found.append(hasher.hexdigest())
     return found
 
 
-def _is_plain(array: pa.Array) -> bool:
-    """Whether a column is hashed as its values stand: integers, instants and days without a null."""
-    kind = array.type
-    return not array.null_count and (pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+def _prepared(column: pa.ChunkedArray) -> tuple[pa.Array | None, list[np.ndarray]]:
+    """The column as one array; or, of integers, instants and days without a null, which are hashed as they stand, the
+    values of each chunk, which are not copied."""
+    kind = column.type
+    if column.null_count or not (pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+        return one_array(column), []
+    return None, [_integers(chunk) for chunk in column.chunks]
+
+
+def _stretch(chunks: list[np.ndarray], start: int, end: int) -> Iterator[np.ndarray]:
+    """The values [start, end) of a column in chunks."""
+    for values in chunks:
+        if start < len(values) and end > 0:
+            yield values[max(start, 0):end]
+        start, end = start - len(values), end - len(values)
 
 
 def _canonical_parts(array: pa.Array) -> Iterable[np.ndarray]:

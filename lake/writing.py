@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lake import snapshot, storage
@@ -123,12 +124,14 @@ def _row_groups(slices: dict[int, tuple[int, int]]) -> list[list[int]]:
 
 def _by_bucket(declared: Table, rows: pa.Table) -> tuple[pa.Table, dict[int, tuple[int, int]]]:
     """Rows ordered by bucket and key, and the rows [start, end) of each bucket that has any."""
-    ordered = rows.append_column("_bucket", pa.array(bucket_of(rows[declared.bucket_by].to_numpy())))
-    ordered = ordered.sort_by([("_bucket", "ascending"), *((key, "ascending") for key in declared.key)])
-    borders = np.searchsorted(ordered["_bucket"].to_numpy(), np.arange(65)).tolist()
-    return ordered.drop_columns("_bucket"), {
-        bucket: (start, end) for bucket, (start, end) in enumerate(zip(borders[:-1], borders[1:], strict=True))
-        if end > start}
+    bucket = bucket_of(rows[declared.bucket_by].to_numpy())
+    keys = pa.table({"_bucket": bucket} | {key: rows[key] for key in declared.key})
+    order = pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names])
+    if not np.array_equal(order, np.arange(len(order))):  # what comes in order is not copied
+        rows, bucket = rows.take(order), bucket[order]
+    borders = np.searchsorted(bucket, np.arange(65)).tolist()
+    return rows, {
+        n: (start, end) for n, (start, end) in enumerate(zip(borders[:-1], borders[1:], strict=True)) if end > start}
 
 
 def content_hash(name: str, parts: list[dict]) -> str:

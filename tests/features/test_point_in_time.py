@@ -64,7 +64,7 @@ def examples(seed: int, change: Callable[[pa.Table, dict], tuple] = lambda rows,
     known = {day: oracle.features(plain_events, plain_videos, day) for day in days}
     expected = [oracle.example(row, known[oracle.live_as_of(row["event_time"])]) for row in oracle.labels(plain_events, plain_videos, AS_OF)]
     changed, changed_snapshots = change(rows, snapshots)
-    found = oracle.rows_of(join.join_snapshots(changed, changed_snapshots))
+    found = oracle.rows_of(join.with_features(changed, join.example_features(changed, changed_snapshots)))
     return [{name: row[name] for name in expected[0]} for row in found] if expected else found, expected
 
 
@@ -119,7 +119,7 @@ def one_category_only(patch: pytest.MonkeyPatch) -> None:
     def first(rows: pa.Table, view: object) -> tuple:
         owner, entity, attribute = real(rows, view)
         _, kept = np.unique(owner, return_index=True)
-        return owner[kept], entity.take(pa.array(kept)), attribute.take(pa.array(kept))
+        return owner[kept], entity.take(pa.array(kept)), attribute and attribute.take(pa.array(kept))
     patch.setattr(join, "_keys", first)
 
 
