@@ -134,6 +134,8 @@ class Command(BaseOperator):
 def _how_it_ended(code: int) -> str:
     if code == -signal.SIGKILL:
         return "was killed by SIGKILL: by somebody, or by the system because memory ran out (dmesg tells)"
+    if code in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS):
+        return f"was killed by {signal.Signals(-code).name}: a library crashed, often because memory ran out"
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 

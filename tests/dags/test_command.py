@@ -50,7 +50,8 @@ def test_anything_else_may_be_tried_again(task, code):
     assert not isinstance(failed.value, AirflowFailException)
 
 
-@pytest.mark.parametrize(("code", "told"), [("-9", "killed by SIGKILL: .* memory ran out"), ("-15", "by SIGTERM")])
+@pytest.mark.parametrize(("code", "told"), [
+    ("-9", "killed by SIGKILL: .* memory ran out"), ("-11", "by SIGSEGV: a library crashed"), ("-15", "by SIGTERM")])
 def test_a_signal_is_named_and_may_be_tried_again(task, code, told):
     from airflow.sdk.exceptions import AirflowException, AirflowFailException
 

@@ -6,6 +6,7 @@ cause, the old release is whole, and the same commands without the limit make wh
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,20 +23,28 @@ AS_OF = real.FIRST + timedelta(days=5)
 DAY = ["--as-of", str(AS_OF)]
 NIGHT = (["jobs.build", *real.NIGHT, *DAY], ["jobs.recommendations", *DAY, "--k", "5"],
          ["jobs.release", *DAY, "--k", "5"])
+PATIENCE_S, ENDED = 90, "its time was up"
 CAUSES = {"file size": ["File too large"], "disk": ["No space left on device"], "inodes": ["No space left on device"],
           "read-only": ["Read-only file system"],
           "memory": ["MemoryError", "llocat", "memory", "bad_alloc", "failed to map", "can't start new thread",
-                     "Resource temporarily unavailable"]}
+                     "Resource temporarily unavailable", ENDED, "SIGSEGV", "SIGABRT"]}
 Limit = Callable[[], None]
 
 
 def night(home: Path, limit: Limit = lambda: None, **settings: str) -> tuple[int, str]:
-    """The commands of a night, up to the first that fails: its exit code and last words."""
+    """The commands of a night, up to the first that fails: its exit code and last words, or what ended it, as the shell
+    and Airflow tell it. What is denied memory while a library is imported may crash in it, and OpenBLAS asks for ever:
+    what does not end is ended, as Airflow's timeouts do."""
     for argv in NIGHT:
-        done = subprocess.run([sys.executable, "-m", *argv], cwd=ROOT, capture_output=True, text=True, check=False,
-                              env=publisher.environment(home) | real.SETTINGS | settings, timeout=300, preexec_fn=limit)
+        try:
+            done = subprocess.run([sys.executable, "-m", *argv], cwd=ROOT, capture_output=True, text=True, check=False,
+                                  env=publisher.environment(home) | real.SETTINGS | settings, timeout=PATIENCE_S,
+                                  preexec_fn=limit)
+        except subprocess.TimeoutExpired:
+            return -signal.SIGKILL, f"{argv[0]}: {ENDED}"
         if done.returncode:
-            return done.returncode, f"{argv[0]}: {done.stderr[-1500:]}"
+            by = f"ended by {signal.Signals(-done.returncode).name}" if done.returncode < 0 else ""
+            return done.returncode, f"{argv[0]}: {done.stderr[-1500:]}{by}"
     return 0, ""
 
 

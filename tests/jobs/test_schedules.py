@@ -65,7 +65,7 @@ def _there(as_of: date) -> bool:
         return False
 
 
-@pytest.mark.parametrize("seed", range(int(os.environ.get("NIGHTREEL_SCHEDULES", "2"))))
+@pytest.mark.parametrize("seed", range(*map(int, os.environ.get("NIGHTREEL_SCHEDULES", "2").split())))
 def test_any_schedule_gives_the_hashes_of_nights_run_one_by_one(landed, tmp_path, monkeypatch, seed):
     monkeypatch.setenv("NIGHTREEL_HOME", str(shutil.copytree(landed[0] / "fresh", tmp_path / "home")))
     schedule(seed)
