@@ -29,7 +29,7 @@ from funnel.candidates import CandidateRules
 from funnel.lists import FunnelRules, funnel_rules, ranked_lists
 from funnel.neighbours import Neighbours, neighbours
 from funnel.night import Users, load_users, take_users, with_features
-from funnel.ranking import FEATURE_NAMES, Value
+from funnel.ranking import FEATURE_NAMES, Features, Value
 from funnel.rerank import ListRules
 from funnel.rewind import rewind
 from funnel.users import index_in
@@ -207,10 +207,9 @@ def listed(ready: Ready, split: Split, part: Part, model: Bundle) -> np.ndarray:
     rows = index_in(ready.users.user_ids, split.user_ids[split.judged])
     found = np.full((len(rows), evaluation.LENGTH), -1, np.int64)
 
-    def score(features: np.ndarray) -> dict[str, np.ndarray]:
-        seen = features.copy()
-        seen[:, hidden] = 0
-        return {**model.score(features), "play": model.score(seen)["play"]} if len(hidden) else model.score(features)
+    def score(features: Features) -> dict[str, np.ndarray]:
+        told = model.score(features)
+        return {**told, "play": model.score(features.without(hidden))["play"]} if len(hidden) else told
 
     for piece in pieces(len(rows), evaluation.USERS_AT_ONCE):
         users = take_users(ready.users, rows[piece])

@@ -9,6 +9,7 @@ The order is pinned: larger scores first, ties by the smaller id.
 import numpy as np
 from numba import njit
 
+STRETCH = 128
 
 @njit(cache=True, inline="always")
 def before(score: float, number: int, other_score: float, other: int) -> bool:
@@ -53,6 +54,39 @@ def _sink(scores: np.ndarray, ids: np.ndarray, held: int, score: float, number: 
         scores[place], ids[place] = scores[child], ids[child]
         place = child
     scores[place], ids[place] = score, number
+
+
+@njit(cache=True)
+def offer_columns(scores: np.ndarray, first: int, best: np.ndarray, ids: np.ndarray, held: np.ndarray) -> None:
+    """Offer scores f32[U, W] of the ids first, first + 1, … to each row's best f32[U, n] and ids i64[U, n].
+
+    Ids must rise from call to call. Whole stretches below a row's border are passed over.
+    """
+    for row in range(len(scores)):
+        mine, my_ids, count = best[row], ids[row], held[row]
+        for start in range(0, scores.shape[1], STRETCH):
+            stretch = scores[row, start:start + STRETCH]
+            if count < len(mine) or _any_above(stretch, mine[0]):
+                for place in range(len(stretch)):
+                    if count < len(mine) or stretch[place] > mine[0]:
+                        count = offer(mine, my_ids, count, stretch[place], first + start + place)
+        held[row] = count
+
+
+@njit(cache=True)
+def _any_above(scores: np.ndarray, border: float) -> bool:
+    """Without leaving early, so that the processor compares eight at a time."""
+    above = False
+    for place in range(len(scores)):
+        above |= scores[place] > border
+    return above
+
+
+@njit(cache=True)
+def rows_in_order(best: np.ndarray, ids: np.ndarray, held: np.ndarray) -> None:
+    """Every row's heap as a list, best first."""
+    for row in range(len(best)):
+        in_order(best[row], ids[row], held[row])
 
 
 @njit(cache=True, nogil=True)

@@ -11,13 +11,13 @@ from funnel import ragged
 from funnel.candidates import SOURCES, CandidateRules, Candidates, candidate_rules, generate
 from funnel.neighbours import Neighbours
 from funnel.night import Night, Users
-from funnel.ranking import Value, feature_blocks, value
+from funnel.ranking import Features, Value, ranking_features, value
 from funnel.reasons import reasons
 from funnel.rerank import ListRules, Lists, rerank
 from funnel.retrieval import Retrieval
 
-# f32[N, len(FEATURE_NAMES)] → head → f32[N], calibrated
-Score = Callable[[np.ndarray], dict[str, np.ndarray]]
+# features of N candidates → head → f32[N], calibrated
+Score = Callable[[Features], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,7 @@ def ranked_lists(night: Night, users: Users, neighbours: Neighbours, retrieval: 
                  user_vectors: np.ndarray | None, score: Score, rules: FunnelRules) -> Ranked:
     """Candidates, their worth, and the lists of at most 4,096 users. The same users give the same lists."""
     candidates = generate(night, users, neighbours, retrieval, user_vectors, rules.candidates)
-    worth = [value(score(block), rules.value) for block in feature_blocks(night, users, candidates)]
-    worth = np.concatenate([np.zeros(0, np.float32), *worth])
+    worth = value(score(ranking_features(night, users, candidates)), rules.value)
     return Ranked(candidates, worth, rerank(night, users, candidates, worth, rules.length, rules.lists))
 
 

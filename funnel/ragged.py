@@ -63,16 +63,3 @@ def order_by_score(row: np.ndarray, place: np.ndarray, scores: np.ndarray) -> tu
     keys |= place.astype(np.uint64)
     keys.sort()
     return (keys >> np.uint64(52)).astype(np.int64), (keys & np.uint64(LENGTH_LIMIT - 1)).astype(np.int64)
-
-
-def sort_keys(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Non-negative keys i64[N] in ascending order, and where each came from; one sort of keys that carry their place.
-
-    ValueError when key and place do not fit into 63 bits.
-    """
-    shift = max(len(keys), 1).bit_length()
-    if len(keys) and int(keys.max()).bit_length() + shift > 63:
-        raise ValueError(f"{len(keys):,} keys up to {int(keys.max()):,} do not fit into one sort: use smaller batches")
-    packed = (keys.astype(np.int64) << shift) | np.arange(len(keys))
-    packed.sort()
-    return packed >> shift, packed & ((1 << shift) - 1)

@@ -1,7 +1,6 @@
 """What the ranker sees of a candidate, and what its answers are worth."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
@@ -22,7 +21,6 @@ _USER = ("log_play_count", "log_days_since_play", "mean_log_duration_s", "liked_
 _SCORES = ("retrieval", "explained", "lately", "co_watched", "followed", "creator", "fresh")
 _RANKS = ("retrieval", "explained", "lately", "co_watched", "followed", "popular")
 _SHARES = ("explained", "lately", "co_watched", "followed")
-BLOCK = 2048
 _PAIR = (*(f"{name}_score" for name in _SCORES), "retrieval_gap",
          *(f"{name}_share" for name in _SHARES), *(f"{name}_nearness_of_rank" for name in _RANKS),
          *(f"found_{name}" for name in SOURCES), "log_country_plays", "duration_distance", *CREATOR_NAMES)
@@ -54,32 +52,55 @@ def value(heads: dict[str, np.ndarray], weights: Value = Value()) -> np.ndarray:
     return np.asarray(worth, np.float32)
 
 
-def ranking_features(night: Night, users: Users, candidates: Candidates) -> np.ndarray:
-    """f32[N, len(FEATURE_NAMES)], C-ordered, a row per candidate; finite, with zeros where nothing is known."""
-    return np.concatenate([np.zeros((0, len(FEATURE_NAMES)), np.float32), *feature_blocks(night, users, candidates)])
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The columns FEATURE_NAMES of N candidates, finite, zeros where nothing is known; each number once.
+
+    video: f32[V, first columns], what only the video decides; user: f32[U, next columns]; pair: f32[other columns, N], a
+    row per column. video_index and user_index: i64[N].
+    """
+
+    video: np.ndarray
+    user: np.ndarray
+    pair: np.ndarray
+    video_index: np.ndarray
+    user_index: np.ndarray
+
+    def rows(self) -> np.ndarray:
+        """f32[N, len(FEATURE_NAMES)], C-ordered, a row per candidate."""
+        return np.concatenate([np.take(self.video, self.video_index, axis=0),
+                               np.take(self.user, self.user_index, axis=0), self.pair.T], axis=1)
+
+    def without(self, places: np.ndarray) -> "Features":
+        """The same with zeros in some columns."""
+        video, user, pair = self.video.copy(), self.user.copy(), self.pair.copy()
+        for place in places.tolist():
+            if place < PLACE[_USER[0]]:
+                video[:, place] = 0
+            elif place < PLACE[_PAIR[0]]:
+                user[:, place - PLACE[_USER[0]]] = 0
+            else:
+                pair[place - PLACE[_PAIR[0]]] = 0
+        return replace(self, video=video, user=user, pair=pair)
 
 
-def feature_blocks(night: Night, users: Users, candidates: Candidates) -> Iterator[np.ndarray]:
-    """The rows of `ranking_features` in blocks that stay in the processor's cache while somebody reads them."""
-    video_side, user_side = _video_side(night), _user_side(night, users)
-    columns = _pair_columns(night, users, candidates)
-    affinities = category_affinity(night, users, candidates)
-    first_user, first_affinity = PLACE[_USER[0]], PLACE[affinity_names()[0]]
-    for start in range(0, len(candidates.video_index), BLOCK):
-        part = slice(start, start + BLOCK)
-        block = np.take(video_side, candidates.video_index[part], axis=0)
-        block[:, first_user:first_user + user_side.shape[1]] = np.take(user_side, candidates.user_index[part], axis=0)
-        for name, column in columns.items():
-            block[:, PLACE[name]] = column[part]
-        block[:, first_affinity:] = affinities[part]
-        _durations(block)
-        yield block
+def ranking_features(night: Night, users: Users, candidates: Candidates) -> Features:
+    """What the ranker sees of the candidates."""
+    video, user, first = _video_side(night), _user_side(night, users), PLACE[_PAIR[0]]
+    pair = np.zeros((len(FEATURE_NAMES) - first, len(candidates.video_index)), np.float32)
+    for name, column in _pair_columns(night, users, candidates).items():
+        pair[PLACE[name] - first] = column
+    pair[PLACE[affinity_names()[0]] - first:] = category_affinity(night, users, candidates).T
+    length = video[:, PLACE["log_duration_s"]][candidates.video_index]
+    usual = user[:, PLACE["mean_log_duration_s"] - PLACE[_USER[0]]][candidates.user_index]
+    pair[PLACE["duration_distance"] - first] = np.where((length > 0) & (usual > 0), np.abs(length - usual), 0)
+    return Features(video, user, pair, candidates.video_index, candidates.user_index)
 
 
 @lru_cache(maxsize=4)
 def _video_side(night: Night) -> np.ndarray:
-    """f32[V, len(FEATURE_NAMES)]: the columns that only the video decides, zeros in the others."""
-    side = np.zeros((night.size, len(FEATURE_NAMES)), np.float32)
+    """f32[V, len(_VIDEO) + 2 · len(MANY)]: the columns that only the video decides."""
+    side = np.zeros((night.size, PLACE[_USER[0]]), np.float32)
     age_days = np.maximum(night.as_of_us - night.published_us, 0) / DAY_US
     logs = {name: np.log1p(plays) for name, plays in night.popularity.items()}
     order = np.argsort(np.argsort(-night.popularity["decayed"], kind="stable"), kind="stable")
@@ -160,9 +181,3 @@ def _log_plays_in(night: Night, country: str) -> np.ndarray:
     index, plays = night.by_country[country]
     table[index] = np.log1p(plays)
     return table
-
-
-def _durations(made: np.ndarray) -> None:
-    """How far the video's length is from the user's usual one, in log seconds; 0 where either is unknown."""
-    video, user = made[:, PLACE["log_duration_s"]], made[:, PLACE["mean_log_duration_s"]]
-    made[:, PLACE["duration_distance"]] = np.where((video > 0) & (user > 0), np.abs(video - user), 0)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from funnel import ragged
+from funnel import compiled
 
 # (user vectors f32[U, d], n) → (video index i64[U, n], -1 where there is none, scores f32[U, n]), best first.
 Top = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+USERS_AT_ONCE, VIDEOS_AT_ONCE = 512, 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,29 +20,39 @@ class Retrieval:
     top: Top
 
 
-def exact_top(video_vectors: np.ndarray, block: int = 256) -> Top:
-    """Exact search over video_vectors f32[V, d] by matrix products, `block` users at a time; ties by video."""
+def exact_top(video_vectors: np.ndarray) -> Top:
+    """Exact search over video_vectors f32[V, d]: matrix products of blocks that stay in the processor's cache while the
+    best of each user are taken from them; ties by video."""
+    by_number = np.ascontiguousarray(video_vectors.T)
+
     def top(user_vectors: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        n = min(n, len(video_vectors))
-        index, scores = np.empty((len(user_vectors), n), np.int64), np.empty((len(user_vectors), n), np.float32)
-        for start in range(0, len(user_vectors), block):
-            every = user_vectors[start:start + block] @ video_vectors.T
-            index[start:start + block] = best_columns(every, n)
-            scores[start:start + block] = np.take_along_axis(every, index[start:start + block], axis=1)
-        return index, scores
+        found = [_top(by_number, user_vectors[start:start + USERS_AT_ONCE], min(n, len(video_vectors)))
+                 for start in range(0, max(len(user_vectors), 1), USERS_AT_ONCE)]
+        return np.concatenate([index for index, _ in found]), np.concatenate([scores for _, scores in found])
     return top
+
+
+def _top(by_number: np.ndarray, user_vectors: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same for some users; by_number: f32[d, V]."""
+    best = np.empty((len(user_vectors), n), np.float32)
+    index, held = np.empty(best.shape, np.int64), np.zeros(len(best), np.int64)
+    room = np.empty((len(user_vectors), VIDEOS_AT_ONCE), np.float32)
+    for first in range(0, by_number.shape[1] if n else 0, VIDEOS_AT_ONCE):
+        videos = by_number[:, first:first + VIDEOS_AT_ONCE]
+        scores = np.matmul(user_vectors, videos, out=room if videos.shape[1] == VIDEOS_AT_ONCE else None)
+        compiled.offer_columns(scores, first, best, index, held)
+    compiled.rows_in_order(best, index, held)
+    return index, best
 
 
 def best_columns(scores: np.ndarray, n: int) -> np.ndarray:
     """i64[R, n]: columns of the n largest scores of each row, falling; ties, at the border too, by column."""
-    if n == 0:
-        return np.zeros((len(scores), 0), np.int64)
-    border = np.partition(scores, -n, axis=1)[:, -n][:, None]
-    row, column = np.nonzero(scores >= border)
-    offsets = ragged.offsets_of(np.bincount(row, minlength=len(scores)))
-    place = ragged.place_in_row(offsets)
-    row, chosen = ragged.order_by_score(row, place, scores[row, column])
-    return column[(offsets[row] + chosen)[place < n]].reshape(len(scores), n)
+    best, index = np.empty((len(scores), n), np.float32), np.empty((len(scores), n), np.int64)
+    held = np.zeros(len(scores), np.int64)
+    if n:
+        compiled.offer_columns(scores, 0, best, index, held)
+    compiled.rows_in_order(best, index, held)
+    return index
 
 
 def nearness(video_vectors: np.ndarray, user_vectors: np.ndarray, user_index: np.ndarray,

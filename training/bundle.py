@@ -9,6 +9,7 @@ A rejected training keeps only the judged weights. Every byte is checked against
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,18 +17,19 @@ from safetensors.torch import load as parse
 from safetensors.torch import save as encode
 
 from funnel.night import Night
-from funnel.ranking import FEATURE_NAMES
+from funnel.ranking import FEATURE_NAMES, Features
 from funnel.users import Users
 from lake import snapshot
 from lake.hashing import canonical_json
 from lake.snapshot import Manifest
-from training import moments, network, response
+from training import moments, response
 from training.calibration import Calibration
 from training.fitted import FittedRetrieval
 from training.network import Heads
 from training.ranker import FittedRanker
 from training.response import FittedResponse
 from training.retrieval import Retrieval
+from training.scoring import Asked, Scorer
 from training.settings import RankerSettings, RetrievalSettings
 from training.vocabulary import Vocabulary
 
@@ -55,11 +57,17 @@ class Bundle:
         """f32[V, d + F] for the videos of a night, also those that came after the training."""
         return self.retrieval.video_vectors(night)
 
-    def score(self, features: np.ndarray) -> dict[str, np.ndarray]:
-        """Calibrated heads f32[N] for ranking features f32[N, len(FEATURE_NAMES)]. "play": the probability that a
-        user who comes back plays this video; the others as `response.HEADS` say, those that the log could teach."""
-        told = {"play": self.ranker.calibration(network.logits(self.ranker.network, features)[:, 0])}
-        return told | (response.heads(self.response, features) if self.response else {})
+    def score(self, features: Features) -> dict[str, np.ndarray]:
+        """Calibrated heads f32[N] for ranking features of N candidates. "play": the probability that a user who comes
+        back plays this video; the others as `response.HEADS` say, those that the log could teach."""
+        play, *answers = self._scorer(features)
+        told = {"play": self.ranker.calibration(play[:, 0])}
+        return told | (response.heads(self.response, answers[0]) if self.response else {})
+
+    @cached_property
+    def _scorer(self) -> Scorer:
+        asked = [Asked(self.ranker.network, np.arange(len(FEATURE_NAMES)))]
+        return Scorer((*asked, *([Asked(self.response.network, np.array(response.COLUMNS))] if self.response else [])))
 
 
 def files(bundle: Bundle, prefix: str = "") -> tuple[dict[str, bytes], dict]:

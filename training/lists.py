@@ -84,7 +84,7 @@ def make(night: Night, cut: Users, plays: Plays, fitted: FittedRetrieval, seed: 
         gain = _gain(found.user_index * night.size + found.video_index, offsets,
                      night.index_of(plays.video_ids[flat]), night.size, plays.kept_per_play)
         kept, weight = _sample(found.offsets, gain > 0, rng)
-        parts.append((ranking_features(night, users, found)[kept], gain[kept], weight[kept],
+        parts.append((ranking_features(night, users, found).rows()[kept], gain[kept], weight[kept],
                       np.diff(ragged.keep(found.offsets, kept)), users.user_ids))
     return _useful(parts)
 

@@ -175,9 +175,8 @@ def _calibrate(network: Heads, features: np.ndarray,
     return fitted, told
 
 
-def heads(fitted: FittedResponse, features: np.ndarray) -> dict[str, np.ndarray]:
-    """Calibrated heads f32[N] for ranking features f32[N, len(FEATURE_NAMES)]; watch_ms in milliseconds."""
-    raw = logits(fitted.network, np.take(features, COLUMNS, axis=1))
+def heads(fitted: FittedResponse, raw: np.ndarray) -> dict[str, np.ndarray]:
+    """Calibrated heads f32[N] from the network's logits f32[N, heads]; watch_ms in milliseconds."""
     made = {}
     for place, name in enumerate(fitted.network.heads):
         scale = fitted.calibrations[name]

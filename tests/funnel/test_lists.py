@@ -11,7 +11,7 @@ from funnel.candidates import SOURCE, generate
 from funnel.lists import funnel_rules, ranked_lists, rows_of
 from funnel.neighbours import neighbours
 from funnel.users import take_users
-from funnel.ranking import FEATURE_NAMES, ranking_features
+from funnel.ranking import FEATURE_NAMES, Features, ranking_features
 from funnel.retrieval import Retrieval, exact_top
 from lake.tables import table
 from tests.funnel.worlds import random_night, random_users
@@ -19,9 +19,9 @@ from tests.funnel.worlds import random_night, random_users
 WORLDS = [(30, 12, 0), (400, 40, 1), (3000, 60, 2)]
 
 
-def score(features: np.ndarray) -> dict[str, np.ndarray]:
+def score(features: Features) -> dict[str, np.ndarray]:
     """A ranker with exact arithmetic: it likes near videos, and often is undecided."""
-    near = features[:, FEATURE_NAMES.index("retrieval_score")]
+    near = features.rows()[:, FEATURE_NAMES.index("retrieval_score")]
     return {"play": np.clip(np.round(near / 8) / 64 + 0.5, 0, 1), "completion": np.full(len(near), 0.25, np.float32)}
 
 
@@ -83,7 +83,7 @@ def test_candidates_carry_what_each_source_said() -> None:
 def test_features_are_finite_and_named_once() -> None:
     night, users, near, retrieval, vectors = world(400, 40, 1)
     found = generate(night, users, near, retrieval, vectors)
-    features = ranking_features(night, users, found)
+    features = ranking_features(night, users, found).rows()
     assert features.shape == (len(found.user_index), len(FEATURE_NAMES)) and features.dtype == np.float32
     assert np.isfinite(features).all() and len(set(FEATURE_NAMES)) == len(FEATURE_NAMES)
 

@@ -32,14 +32,6 @@ def test_order_equals_sorted(seed: int) -> None:
     assert made == [(r, p) for r, _, p in sorted(zip(row.tolist(), (-scores).tolist(), place.tolist(), strict=True))]
 
 
-def test_keys_come_sorted_with_where_they_came_from() -> None:
-    keys = np.array([5, 1, 1 << 40, 0])
-    ordered, came_from = ragged.sort_keys(keys)
-    assert ordered.tolist() == sorted(keys.tolist()) and keys[came_from].tolist() == ordered.tolist()
-    with pytest.raises(ValueError, match="smaller batches"):
-        ragged.sort_keys(np.array([1 << 62, 0]))
-
-
 def test_too_large_a_batch_is_refused() -> None:
     with pytest.raises(ValueError, match="smaller batches"):
         ragged.order_by_score(np.array([5000]), np.array([0]), np.zeros(1, np.float32))

@@ -26,7 +26,7 @@ def pairs(*rows: tuple[int, int, str]) -> Candidates:
 
 
 def told(night: Night, users: Users, candidates: Candidates) -> list[dict[str, float]]:
-    return [dict(zip(FEATURE_NAMES, row.tolist(), strict=True)) for row in ranking_features(night, users, candidates)]
+    return [dict(zip(FEATURE_NAMES, row.tolist(), strict=True)) for row in ranking_features(night, users, candidates).rows()]
 
 
 def view(ids: list[int], **sums: float) -> FeatureMatrix:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from funnel.night import load_night, night_tables
-from funnel.ranking import FEATURE_NAMES
+from funnel.ranking import FEATURE_NAMES, Features
 from lake import numbered_log, snapshot, storage
 from publishing import ann_index, nightly_lists
 from publishing.baseline import fallback_rows
@@ -29,8 +29,8 @@ class WholeNumbers:
     def user_vectors(self, users) -> np.ndarray:
         return (users.user_ids[:, None] >> np.arange(8) & 3).astype(np.float32) - 1
 
-    def score(self, features: np.ndarray) -> dict[str, np.ndarray]:
-        near = features[:, FEATURE_NAMES.index("retrieval_score")]
+    def score(self, features: Features) -> dict[str, np.ndarray]:
+        near = features.rows()[:, FEATURE_NAMES.index("retrieval_score")]
         return {"play": np.clip(near / 128 + 0.5, 0, 1).astype(np.float32)}
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from funnel.ranking import FEATURE_NAMES
+from funnel.ranking import FEATURE_NAMES, Features
 from lake import writing
 from lake.hashing import sha256_of
 from lake.snapshot import Damaged, Manifest, Plan
 from tests.funnel.worlds import random_night, random_users
-from training import bundle, response, vocabulary
+from training import bundle, network, response, vocabulary
 from training.bundle import Bundle
 from training.calibration import Calibration
 from training.fitted import FittedRetrieval
@@ -34,14 +34,37 @@ class Trap:
         return Path.write_text, (Path("executed"), "a pickle was executed")
 
 
-def a_bundle(answers: bool = True) -> Bundle:
+def a_bundle(answers: bool = True, hidden: tuple[int, ...] = (64, 32)) -> Bundle:
     names = vocabulary.learn(NIGHT, USERS.video_ids[USERS.video_ids > 0], ["DE", "JP"])
     model = Retrieval(names, SETTINGS)
-    play = Heads(len(FEATURE_NAMES), (64, 32), ("play",), 0.1)
+    play = Heads(len(FEATURE_NAMES), hidden, ("play",), 0.1)
+    torch.nn.init.normal_(play.deep.weight, 0, 0.1), torch.nn.init.normal_(play.straight.weight, 0, 0.1)
     ranker = FittedRanker(play, Calibration(1.5, -2.0), RankerSettings(), [])
+    play.standardise(np.random.default_rng(3).normal(1, 2, (50, len(FEATURE_NAMES))).astype(np.float32))
     heads = Heads(len(response.NAMES), (64, 32), ("like", "watch_ms"), 0.1)
+    torch.nn.init.normal_(heads.deep.weight, 0, 0.1), torch.nn.init.normal_(heads.straight.weight, 0, 0.1)
     told = FittedResponse(heads, {"like": Calibration(0.9, 0.1), "watch_ms": Calibration(1.1, 0.0)}, 3, {"like": []})
     return Bundle(FittedRetrieval.of(model, names, SETTINGS, NIGHT), ranker, told if answers else None)
+
+
+def some_features(seed: int) -> Features:
+    """Of 5,000 pairs of 7 users and 60 videos."""
+    rng = np.random.default_rng(seed)
+    first_user, first_pair = FEATURE_NAMES.index("log_play_count"), FEATURE_NAMES.index("retrieval_score")
+    video, user, pair = (rng.normal(scale=3, size=size).astype(np.float32) for size in (
+        (60, first_user), (7, first_pair - first_user), (len(FEATURE_NAMES) - first_pair, 5_000)))
+    return Features(video, user, pair, rng.integers(0, 60, 5_000), np.sort(rng.integers(0, 7, 5_000)))
+
+
+@pytest.mark.parametrize("hidden", [(), (64, 32)])
+def test_heads_equal_the_networks_asked_row_by_row(hidden: tuple[int, ...]) -> None:
+    made = a_bundle(hidden=hidden)
+    for features in (some_features(1), some_features(2)):
+        told, rows = made.score(features), features.rows()
+        play = network.logits(made.ranker.network, rows)[:, 0]
+        answers = response.heads(made.response, network.logits(made.response.network, rows[:, response.COLUMNS]))
+        assert np.ptp(play) > 1 and np.allclose(told["play"], made.ranker.calibration(play), atol=1e-5)
+        assert all(np.allclose(told[name], answers[name], rtol=1e-4, atol=1e-4) for name in answers)
 
 
 def committed(made: Bundle, extra_file: tuple[str, bytes] | None = None) -> Manifest:
@@ -64,7 +87,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_bundle_comes_back_bit_for_bit(answers: bool) -> None:
     made = a_bundle(answers)
     found = bundle.load(committed(made))
-    features = np.random.default_rng(0).normal(size=(70, len(FEATURE_NAMES))).astype(np.float32)
+    features = some_features(0)
     assert np.array_equal(made.user_vectors(USERS), found.user_vectors(USERS))
     assert np.array_equal(made.video_vectors(NIGHT), found.video_vectors(NIGHT))
     ours, theirs = made.score(features), found.score(features)

@@ -71,9 +71,9 @@ def test_responses_learn_likes() -> None:
     truth = np.full((4000, len(response.HEADS)), np.nan, np.float32)
     truth[:, response.HEADS.index("like")] = rng.random(4000) < 1 / (1 + np.exp(-2 * features[:, 5]))
     made = response.fit(response.Responses(features, truth), RankerSettings(epochs=8), None, lambda _: None)
-    asked = np.zeros((2, len(FEATURE_NAMES)), np.float32)
-    asked[:, response.COLUMNS[5]] = [-1.5, 1.5]
-    told = response.heads(made, asked)
+    asked = np.zeros((2, len(response.NAMES)), np.float32)
+    asked[:, 5] = [-1.5, 1.5]
+    told = response.heads(made, network.logits(made.network, asked))
     assert set(told) == {"like"} and told["like"][0] < 0.25 and told["like"][1] > 0.75
 
 
