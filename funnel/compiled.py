@@ -301,3 +301,49 @@ def _best_source(ranks: np.ndarray, personal: int) -> int:
         if ranks[source] and (best == len(ranks) or (source < personal and ranks[source] < ranks[best])):
             best = source
     return best
+
+
+@njit(cache=True)
+def diverse(table: np.ndarray, kinds: np.ndarray, limits: np.ndarray, sizes: np.ndarray, length: int, ahead: int,
+            window: int) -> np.ndarray:
+    """i64[U, length], -1 where a list ends: for each user, rank by rank, the entry of table i64[U, W] (best first, -1 for
+    none) among the next `ahead` that least exceeds the limits, the first of those.
+
+    kinds: i32[R, U, W] per rule, -1 is like nothing; limits: i64[R], how many of a kind may be within any `window` ranks;
+    the excess of all rules counts together. sizes: i64[U], ranks to fill.
+    """
+    picked = np.full((len(table), length), -1, np.int64)
+    open_places, chosen = np.empty(ahead, np.int64), np.empty(length, np.int64)
+    for user in range(len(table)):
+        held, following = 0, 0
+        for rank in range(sizes[user]):
+            while held < ahead and following < table.shape[1] and table[user, following] >= 0:
+                open_places[held] = following
+                held, following = held + 1, following + 1
+            if held == 0:
+                break
+            best, least = 0, -1
+            for slot in range(held):
+                excess = _excess(kinds, limits, user, open_places[slot], chosen[max(rank - window + 1, 0):rank])
+                if least < 0 or excess < least:
+                    best, least = slot, excess
+                if least == 0:
+                    break
+            chosen[rank] = open_places[best]
+            picked[user, rank] = table[user, chosen[rank]]
+            for slot in range(best + 1, held):
+                open_places[slot - 1] = open_places[slot]
+            held -= 1
+    return picked
+
+
+@njit(cache=True)
+def _excess(kinds: np.ndarray, limits: np.ndarray, user: int, place: int, lately: np.ndarray) -> int:
+    """By how many one more of its kinds would exceed the limits after what was chosen lately."""
+    total = 0
+    for rule in range(len(limits)):
+        alike, kind = 0, kinds[rule, user, place]
+        for other in lately:
+            alike += kind >= 0 and kinds[rule, user, other] == kind
+        total += max(alike - limits[rule] + 1, 0)
+    return total

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from funnel import ragged
+from funnel import compiled, ragged
 from funnel.affinity import padded_categories
 from funnel.candidates import SOURCE, Candidates
 from funnel.night import Night, Users
@@ -14,8 +14,6 @@ from lake.dates import DAY_US
 from lake.hashing import splitmix64
 
 NONE = -1
-FAR = np.int32(1 << 30)
-BREACH = np.int32(1 << 20)
 
 
 @dataclass(frozen=True)
@@ -114,37 +112,11 @@ def _with_spares(table: np.ndarray, spare: tuple[np.ndarray, np.ndarray], slots:
 def _diverse(night: Night, candidates: Candidates, table: np.ndarray, sizes: np.ndarray, length: int,
              rules: ListRules) -> np.ndarray:
     """i64[U, length]: at each rank the best of the next `look_ahead` that breaks no rule, else the one that breaks
-    least; all users at once, a rank at a time."""
-    users, ahead = len(table), min(rules.look_ahead, table.shape[1])
+    least."""
     video = candidates.video_index[np.maximum(table, 0)] if len(candidates.video_index) else np.zeros_like(table)
-    groups = [kinds[video] if len(kinds) else np.zeros(video.shape, np.int32) for kinds in _kinds(night)]
-    limits = (rules.per_creator, rules.per_category)
-    everyone, buffer = np.arange(users), np.tile(np.arange(ahead, dtype=np.int32), (users, 1))
-    buffer[table[:, :ahead] == NONE] = FAR
-    held = [group[:, :ahead].copy() for group in groups]
-    lately = [np.full((users, max(rules.window - 1, 1)), NONE, np.int32) for _ in groups]
-    crowd = [np.zeros((users, ahead), np.int32) for _ in groups]
-    picked = np.full((users, length), NONE, np.int64)
-    for rank in range(int(sizes.max(initial=0))):
-        order = buffer
-        for count, limit in zip(crowd, limits, strict=True):
-            order = order + np.where(count >= limit, (count - limit + 1) * BREACH, 0)
-        slot = order.argmin(axis=1)
-        place = buffer[everyone, slot]
-        picked[:, rank] = np.where(place < FAR, table[everyone, np.minimum(place, table.shape[1] - 1)], NONE)
-        following = rank + ahead
-        there = following < table.shape[1]
-        newest = table[:, following] != NONE if there else np.zeros(users, bool)
-        buffer[everyone, slot] = np.where(newest, following, FAR)
-        for group, mine, past, count in zip(groups, held, lately, crowd, strict=True):
-            chosen, oldest = mine[everyone, slot], past[:, rank % past.shape[1]].copy()
-            past[:, rank % past.shape[1]] = chosen
-            count += (mine == chosen[:, None]) & (chosen != NONE)[:, None]
-            count -= (mine == oldest[:, None]) & (oldest != NONE)[:, None]
-            mine[everyone, slot] = group[:, following] if there else NONE
-            count[everyone, slot] = ((past == mine[everyone, slot][:, None]).sum(axis=1)
-                                     * (mine[everyone, slot] != NONE))
-    return picked
+    kinds = np.stack([kind[video] if len(kind) else np.zeros(video.shape, np.int32) for kind in _kinds(night)])
+    limits = np.array((rules.per_creator, rules.per_category))
+    return compiled.diverse(table, kinds, limits, sizes, length, min(rules.look_ahead, table.shape[1]), rules.window)
 
 
 @lru_cache(maxsize=4)

@@ -5,6 +5,7 @@ of the sum is made once per video and once per user; per pair only the rest is m
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional
 from funnel.ranking import Features
 from training.network import Heads
 
-ROWS = 2_048  # what a layer makes of them stays in the processor's cache
+ROWS = 4_096
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +25,23 @@ class Asked:
     network: Heads
     places: np.ndarray
 
+    @cached_property
+    def first(self) -> tuple[Tensor, Tensor]:
+        """Weight [h + H, F] and bias [h + H] of the first hidden layer and, below it, the straight line; [H, F] and [H] of
+        everything where there is no hidden layer."""
+        network = self.network
+        line = (network.straight.weight + network.prior).detach().cpu()
+        if not network.layers:
+            return network.deep.weight.detach().cpu() + line, network.deep.bias.detach().cpu()
+        weight, bias = (part.detach().cpu() for part in (network.layers[0].weight, network.layers[0].bias))
+        return torch.cat([weight, line]), torch.cat([bias, torch.zeros(len(line))])
+
     def sums(self, columns: np.ndarray, first: int) -> Tensor:
         """f32[n, h + H]: the part in the first layer's sums that the features from place `first` on, f32[k, n], have."""
         inside = (self.places >= first) & (self.places < first + len(columns))
         x, clip = torch.from_numpy(columns[self.places[inside] - first]), self.network.clip.cpu()
         x.sub_(self.network.mean.cpu()[inside, None]).mul_(self.network.scale.cpu()[inside, None]).clamp_(-clip, clip)
-        return x.t() @ _first(self.network)[0][:, inside].t()
+        return x.t() @ self.first[0][:, inside].t()
 
 
 class Scorer:
@@ -46,14 +58,14 @@ class Scorer:
         if self._videos is None or self._videos[0] is not features.video:
             self._videos = features.video, self._sums(features.video.T, 0)
         videos = self._videos[1]
-        users = self._sums(features.user.T, first_user) + torch.cat([_first(each.network)[1] for each in self.asked])
+        users = self._sums(features.user.T, first_user) + torch.cat([each.first[1] for each in self.asked])
         video, user = torch.from_numpy(features.video_index), torch.from_numpy(features.user_index)
+        widths = [len(each.first[1]) for each in self.asked]
         found = [[torch.zeros(0, len(each.network.heads))] for each in self.asked]
         for start in range(0, len(video), ROWS):
             sums = videos.index_select(0, video[start:start + ROWS])                        # [n, all first layers]
             sums += users.index_select(0, user[start:start + ROWS])
             pairs = features.pair[:, start:start + ROWS]
-            widths = [len(_first(each.network)[1]) for each in self.asked]
             for each, mine, parts in zip(self.asked, sums.split(widths, 1), found, strict=True):
                 if each.places[-1] >= first_pair:
                     mine += each.sums(pairs, first_pair)
@@ -62,16 +74,6 @@ class Scorer:
 
     def _sums(self, columns: np.ndarray, first: int) -> Tensor:
         return torch.cat([each.sums(columns, first) for each in self.asked], 1)
-
-
-def _first(network: Heads) -> tuple[Tensor, Tensor]:
-    """Weight [h + H, F] and bias [h + H] of the first hidden layer and, below it, the straight line; [H, F] and [H] of
-    everything where there is no hidden layer."""
-    line = (network.straight.weight + network.prior).cpu()
-    if not network.layers:
-        return network.deep.weight.cpu() + line, network.deep.bias.cpu()
-    layer = network.layers[0]
-    return torch.cat([layer.weight.cpu(), line]), torch.cat([layer.bias.cpu(), torch.zeros(len(line))])
 
 
 def _rest(network: Heads, sums: Tensor) -> Tensor:
