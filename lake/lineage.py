@@ -6,6 +6,7 @@ inputs, so nothing ever asks for "the newest". `resolve` returns the committed s
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import lru_cache
 
 from lake import dates, numbered_log, snapshot
 from lake.hashing import digest
@@ -65,21 +66,23 @@ def chunk_plans(name: str, as_of: date) -> list[Plan]:
     """
     entries = landings("raw_events", as_of)
     if name == "events":
-        return _event_plans(entries)
-    plans, videos = [], landings("raw_videos")
+        return list(_event_plans(tuple((entry["start"], entry["end"], entry["content_hash"]) for entry in entries)))
+    plans, videos = [], [(told["start"], told["content_hash"]) for told in landings("raw_videos")]
     for entry, events in zip(entries, chunks("events", as_of), strict=True):
-        end = date.fromisoformat(entry["end"])
-        plans.append(Plan(name, end, {"start": entry["start"]},
-                          {"events": events.content_hash, "raw_videos": digest(
-                              told["content_hash"] for told in videos if date.fromisoformat(told["start"]) < end)}))
+        known = digest(content for start, content in videos if start < entry["end"])  # ISO days compare as dates do
+        plans.append(Plan(name, date.fromisoformat(entry["end"]), {"start": entry["start"]},
+                          {"events": events.content_hash, "raw_videos": known}))
     return plans
 
 
-def _event_plans(entries: list[dict]) -> list[Plan]:
-    """A chunk's duplicates depend on all that arrived before it, so its inputs name the landings before its own."""
-    hashes = [entry["content_hash"] for entry in entries]
-    return [Plan("events", date.fromisoformat(entry["end"]), {"start": entry["start"]},
-                 {"raw_events": hashes[n], "previous": digest(hashes[:n])}) for n, entry in enumerate(entries)]
+@lru_cache(maxsize=4)
+def _event_plans(entries: tuple[tuple[str, str, str], ...]) -> tuple[Plan, ...]:
+    """A chunk's duplicates depend on all that arrived before it, so its inputs name the landings before its own.
+    entries: start, end and content hash of each landing. Kept, since a night asks again and again."""
+    hashes = [content for _, _, content in entries]
+    return tuple(Plan("events", date.fromisoformat(end), {"start": start},
+                      {"raw_events": content, "previous": digest(hashes[:n])})
+                 for n, (start, end, content) in enumerate(entries))
 
 
 def chunks(name: str, as_of: date) -> list[Manifest]:

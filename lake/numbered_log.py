@@ -27,7 +27,11 @@ def numbers(name: str) -> list[int]:
 
 def read(name: str, number: int) -> dict:
     """One entry. ValueError when the file isn't a JSON object, naming it."""
-    path = _path(name, number)
+    return _read(folder(name), number)
+
+
+def _read(where: str, number: int) -> dict:
+    path = f"{where}/{number:06d}.json"
     return {**_parse(path, storage.stamp(path)), "number": number}
 
 
@@ -45,7 +49,8 @@ def _parse(path: str, stamp: tuple[int, int] | None) -> dict:
 
 def entries(name: str) -> list[dict]:
     """All entries in order."""
-    return [read(name, number) for number in numbers(name)]
+    where = folder(name)
+    return [_read(where, number) for number in numbers(name)]
 
 
 def append(name: str, make: Callable[[list[int]], dict | None]) -> dict | None:

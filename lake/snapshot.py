@@ -86,15 +86,17 @@ def manifest_path(plan: Plan) -> str:
 def find(plan: Plan) -> Manifest | None:
     """The committed snapshot of a plan, or None."""
     path = manifest_path(plan)
-    return _parse(path) if storage.exists(path) else None
+    stamp = storage.stamp(path)
+    return _parse(path, stamp) if stamp else None
 
 
 def load(name: str, as_of: date, identity: str) -> Manifest:
     """The snapshot with this identity. Damaged when its manifest is gone."""
     path = f"{folder_of(name, as_of)}/{identity}.json"
-    if not storage.exists(path):
+    stamp = storage.stamp(path)
+    if not stamp:
         raise Damaged(f"{path} is missing; `python -m jobs.rollback` returns to an earlier release")
-    return _parse(path)
+    return _parse(path, stamp)
 
 
 def committed(name: str, start: date = date.min, end: date = date.max) -> list[tuple[date, str]]:
@@ -113,12 +115,8 @@ def remove(manifest: Manifest) -> None:
         storage.delete_folder(f"{manifest.folder}/{folder}")
 
 
-def _parse(path: str) -> Manifest:
-    return _parse_stamped(path, storage.stamp(path))
-
-
 @lru_cache(maxsize=10_000)
-def _parse_stamped(path: str, stamp: tuple[int, int] | None) -> Manifest:
+def _parse(path: str, stamp: tuple[int, int]) -> Manifest:
     """Manifests never change, so a process parses each once; the stamp notices a damaged one."""
     try:
         content = json.loads(storage.read_bytes(path))
