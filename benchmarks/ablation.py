@@ -111,7 +111,7 @@ def parts() -> dict[str, Part]:
     found["diversity, exploration, fresh boost"] = Part(rules=NO_RULES)
     found["ranker (order of the retrieval score)"] = Part(ranked=False)
     others = tuple(name for name in SOURCES if name != "retrieval")
-    found["all of the above but retrieval"] = Part(without=others, ranked=False, answers=False, rules=NO_RULES)
+    found["ranker, heads, rules and every source but retrieval"] = Part(without=others, ranked=False, answers=False, rules=NO_RULES)
     return found
 
 
