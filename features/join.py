@@ -166,7 +166,7 @@ def _keys(labels: pa.Table, declared: FeatureView) -> tuple[np.ndarray, pa.Array
         return owner[chosen], entity.filter(pa.array(chosen)), None
     lists = one_array(labels[declared.attribute])
     pairs = pa.table({"owner": pc.list_parent_indices(lists).cast(pa.int64()), "value": pc.list_flatten(lists)})
-    pairs = pairs.filter(pc.is_valid(pairs["value"])).group_by(["owner", "value"]).aggregate([])
+    pairs = pairs.filter(pc.is_valid(pairs["value"])).group_by(["owner", "value"], use_threads=False).aggregate([])
     owner = pairs["owner"].to_numpy()
     return owner, entity.take(pa.array(owner)), pairs["value"].combine_chunks()
 
