@@ -90,9 +90,8 @@ def _outcome(material: Material, days: LabelDays, judged: Bundle, refitted: Bund
         "label_days": days.days, "personal_cuts": days.personal,
         "retrieval": asdict(used.retrieval.settings), "ranker": asdict(used.ranker.settings),
         "epochs": [{"stage": epoch.stage, "number": epoch.number, "values": epoch.values} for epoch in epochs]}
-    seconds = sum(epoch.seconds for epoch in epochs)
-    description = {"metrics": metrics_of(facts), "seconds_in_epochs": round(seconds, 1)}
-    return Outcome({**files, **more, "model.json": bundle.describe(registered, told, {"facts": description})}, facts)
+    described = bundle.describe(registered, told, {"facts": {"metrics": metrics_of(facts)}})
+    return Outcome({**files, **more, "model.json": described}, facts)
 
 
 def metrics_of(facts: dict) -> dict[str, object]:

@@ -9,9 +9,10 @@ from funnel.night import load_histories, load_night
 from jobs import train
 from jobs.command import Refusal
 from lake import lineage, numbered_log, snapshot
+from lake.hashing import sha256_of
 from tests.training import planted
 from tests.training.conftest import TRAIN
-from training import bundle, needs, registry
+from training import bundle, needs, registry, session
 
 
 @pytest.fixture
@@ -70,6 +71,14 @@ def test_running_again_changes_nothing(learned: dict, planted_home: Path, capsys
     before = lake_files()
     train.main(TRAIN)
     assert lake_files() == before and "promoted before" in capsys.readouterr().out
+
+
+def test_a_training_repeated_elsewhere_gives_the_same_bytes(noise: dict) -> None:
+    """No clock is in what the content hash covers."""
+    manifest = snapshot.find(needs.plan(planted.AS_OF))
+    files = session.run(planted.AS_OF, manifest.parameters["holdout_days"], lambda line: None).files
+    assert {name: sha256_of(content) for name, content in files.items()} == {
+        Path(file["path"]).name: file["sha256"] for file in manifest.files}
 
 
 def test_an_older_training_never_follows_a_newer_one(learned: dict, monkeypatch: pytest.MonkeyPatch) -> None:
