@@ -135,17 +135,10 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    found = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__.splitlines()[0])
-    found.add_argument("folder", nargs="?", help="a log that jobs.land can land")
-    found.add_argument("--preset", default="movielens", help="of jobs.land (default movielens)")
-    found.add_argument("--simulated", action="store_true", help="a simulated service instead of a folder")
-    found.add_argument("--users", type=int, default=5_000, help="of the simulated service (default 5,000)")
+    found = logs.arguments("python -m benchmarks.ablation", __doc__.splitlines()[0], users=5_000)
     found.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="only parts whose names begin so")
     found.add_argument("--scratch", help="where the home is made (default: a new folder); one that is there is used again")
-    chosen = found.parse_args()
-    if bool(chosen.folder) == chosen.simulated:
-        found.error("name a FOLDER or --simulated, one of the two")
-    return chosen
+    return logs.parsed(found)
 
 
 def landed(chosen: argparse.Namespace, scratch: Path) -> Split:

@@ -94,11 +94,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    found = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    found.add_argument("folder", nargs="?", help="a log that jobs.land can land")
-    found.add_argument("--preset", default="movielens", help="of jobs.land (default movielens)")
-    found.add_argument("--simulated", action="store_true", help="a simulated service instead of a folder")
-    found.add_argument("--users", type=int, default=20_000, help="of the simulated service (default 20,000)")
+    found = logs.arguments(None, __doc__.splitlines()[0], users=20_000)
     found.add_argument("--protocols", nargs="+", choices=PROTOCOLS, help="default: all; simulated: the first two")
     found.add_argument("--nights", type=int, default=3, help="a week apart, that rolling judges (default 3)")
     every = [peer.name.replace(" ", "_") for peer in peers.PEERS] + list(LEARNED)
@@ -106,9 +102,7 @@ def parse() -> argparse.Namespace:
     found.add_argument("--minutes", type=float, default=10, help="the most SASRec may train at each moment (10)")
     found.add_argument("--peers-python", default=str(ROOT / ".venv-peers" / "bin" / "python"), metavar="PATH")
     found.add_argument("--scratch", help="where homes and lists are made (default: a new folder); what is there already is not made again")
-    options = found.parse_args()
-    if bool(options.folder) == options.simulated:
-        found.error("name a FOLDER or --simulated, one of the two")
+    options = logs.parsed(found)
     options.protocols = options.protocols or list(PROTOCOLS[:2] if options.simulated else PROTOCOLS)
     return options
 

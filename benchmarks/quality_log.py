@@ -4,6 +4,7 @@ Everything comes from the project's own tables, so ours and every peer read the 
 plays by (event_time, arrived_at, event_id), a total order in which ties in time stand the same in every run.
 """
 
+import argparse
 import os
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -63,6 +64,24 @@ class Plays:
     video_id: np.ndarray
     time_us: np.ndarray
     arrived_us: np.ndarray
+
+
+def arguments(prog: str | None, description: str, users: int) -> argparse.ArgumentParser:
+    """A parser that asks for a log: a folder or a simulated service, of so many users by default."""
+    found = argparse.ArgumentParser(prog=prog, description=description)
+    found.add_argument("folder", nargs="?", help="a log that jobs.land can land")
+    found.add_argument("--preset", default="movielens", help="of jobs.land (default movielens)")
+    found.add_argument("--simulated", action="store_true", help="a simulated service instead of a folder")
+    found.add_argument("--users", type=int, default=users, help=f"of the simulated service (default {users:,})")
+    return found
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """What was asked for; exit 2 unless it is one log."""
+    found = parser.parse_args()
+    if bool(found.folder) == found.simulated:
+        parser.error("name a FOLDER or --simulated, one of the two")
+    return found
 
 
 def events_of(home: str, end: date) -> pa.Table:

@@ -86,20 +86,13 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    found = argparse.ArgumentParser(prog="python -m benchmarks.training_speed", description=__doc__.splitlines()[0])
-    found.add_argument("folder", nargs="?", help="a log that jobs.land can land")
-    found.add_argument("--preset", default="movielens", help="of jobs.land (default movielens)")
-    found.add_argument("--simulated", action="store_true", help="a simulated service instead of a folder")
-    found.add_argument("--users", type=int, default=2_000, help="of the simulated service (default 2,000)")
+    found = logs.arguments("python -m benchmarks.training_speed", __doc__.splitlines()[0], users=2_000)
     found.add_argument("--threads", type=int, default=1, help="of both (default 1, as jobs.train fits)")
     found.add_argument("--minutes", type=float, default=10, help="the most one fit of SASRec may take (10)")
     found.add_argument("--epochs", type=int, default=100, help="the most SASRec may run (100)")
     found.add_argument("--peers-python", default=str(ROOT / ".venv-peers" / "bin" / "python"), metavar="PATH")
     found.add_argument("--scratch", help="where the home is made (default: a new folder); one that is there is used again")
-    chosen = found.parse_args()
-    if bool(chosen.folder) == chosen.simulated:
-        found.error("name a FOLDER or --simulated, one of the two")
-    return chosen
+    return logs.parsed(found)
 
 
 def landed(chosen: argparse.Namespace, scratch: Path) -> Split:

@@ -265,7 +265,8 @@ def _found(slot_of: np.ndarray, found: np.ndarray, used: int, video: int) -> int
 
 @njit(cache=True)
 def _reach(total: np.ndarray, touched: np.ndarray, user: int, plays: tuple, near: tuple) -> int:
-    """Add up the weighted neighbours of a user's plays; returns how many videos were touched."""
+    """Add up the weighted neighbours of a user's plays; returns how many videos were touched. Neither weights nor
+    neighbours are negative, so no total returns to 0, and each video is touched once."""
     count = 0
     for place in range(plays[0][user], plays[0][user + 1]):
         weight = plays[2][place]
