@@ -200,10 +200,12 @@ def gather(seen: tuple, listed: tuple, listed_codes: np.ndarray, listed_most: np
     most = listed_most.sum() + near_most.sum() + at_least
     user_of, video_of = np.empty(users * most, np.int64), np.empty(users * most, np.int64)
     source_of = np.empty(users * most, np.uint8)
-    scores, ranks = np.empty((sources, users * most), np.float32), np.empty((sources, users * most), np.int32)
+    # Rows whose distance is a multiple of 4 KiB would share their places in the cache.
+    room = (users * most + 1023) // 1024 * 1024 + 48
+    scores, ranks = np.empty((sources, room), np.float32), np.empty((sources, room), np.int32)
     slot_of, found, code = np.full(videos, FREE, np.int32), np.empty(most, np.int64), np.empty(most, np.uint8)
     score_of, rank_of = np.zeros((most, sources), np.float32), np.zeros((most, sources), np.int32)
-    total, touched = np.zeros((len(near), videos), np.float32), np.empty((len(near), videos), np.int32)
+    total, touched = np.zeros((len(near), videos), np.float32), np.empty((len(near), videos + 1), np.int32)
     counts, best, best_ids = np.zeros(len(near), np.int64), np.empty(most, np.float32), np.empty(most, np.int64)
     written, short = 0, 0
     for user in range(users):
@@ -266,16 +268,16 @@ def _found(slot_of: np.ndarray, found: np.ndarray, used: int, video: int) -> int
 @njit(cache=True)
 def _reach(total: np.ndarray, touched: np.ndarray, user: int, plays: tuple, near: tuple) -> int:
     """Add up the weighted neighbours of a user's plays; returns how many videos were touched. Neither weights nor
-    neighbours are negative, so no total returns to 0, and each video is touched once."""
+    neighbours are negative, so no total returns to 0, and each video is touched once. Whether one is new can't be
+    foreseen, so each is written down and only counted if it is."""
     count = 0
     for place in range(plays[0][user], plays[0][user + 1]):
         weight = plays[2][place]
         for entry in range(near[0][plays[1][place]], near[0][plays[1][place] + 1]):
             gain = weight * near[2][entry]
             video = near[1][entry]
-            if total[video] == 0 and gain != 0:
-                touched[count] = video
-                count += 1
+            touched[count] = video
+            count += (total[video] == 0) & (gain != 0)
             total[video] += gain
     return count
 

@@ -29,7 +29,7 @@ ENGINES = {
     "airflow": ("dags",),
     "mlflow": ("training.registry",),
     "faiss": ("publishing",),
-    "numba": ("funnel.compiled",),
+    "numba": ("funnel.compiled", "training.compiled"),
     "great_expectations": ("validation",),
     "redis": ("publishing.online_store",),
 }

@@ -10,12 +10,9 @@ from funnel.users import Users
 from training import loop, moments, sequences, vocabulary
 from training.moments import Videos
 from training.retrieval import Retrieval
-from training.sequences import SECOND_US
 from training.settings import RetrievalSettings
+from training.user_vectors import last_vectors
 from training.vocabulary import Vocabulary
-
-BATCH_TOKENS = 2_048  # what a layer makes of it stays in the processor's cache
-ASKED_AFTER_US = 12 * 3600 * SECOND_US
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,31 +37,13 @@ class FittedRetrieval:
         """f32[V, d + F]: what the index of a night holds; the inner product with a user's vector is the score."""
         return np.concatenate([content_vectors(self.model, self.names, night), moments.of_night(night)], axis=1)
 
-    @torch.inference_mode()
     def user_vectors(self, users: Users) -> np.ndarray:
         """f32[U, d + F]: what each user would play twelve hours after the last play; zeros for a user without plays.
 
         A video that came after the fit is passed over. The vector depends on the user's own history alone.
         """
-        self.model.eval()
         histories = sequences.of_users(users, self.names.video_ids, self.names, self.settings.length)
-        found = np.zeros((users.size, self.known.shape[1] + len(moments.NAMES)), np.float32)
-        for rows in sequences.batches(histories.lengths, BATCH_TOKENS):
-            found[rows] = self._last(histories, rows)
-        return found
-
-    def _last(self, histories: sequences.Sequences, rows: np.ndarray) -> np.ndarray:
-        where = next(self.model.parameters()).device
-        flat, real = sequences.pad(histories, rows)
-        last = histories.lengths[rows] - 1
-        event_us, video = histories.event_us[flat], histories.video[flat]
-        asked_us = np.concatenate([event_us[:, 1:], event_us[:, :1]], 1)
-        asked_us[np.arange(len(rows)), last] = event_us[np.arange(len(rows)), last] + ASKED_AFTER_US
-        plays = self.known[np.maximum(video, 0)] * ((video >= 0) & real)[..., None]           # [B, L, d]
-        inputs = (plays.astype(np.float32), histories.liked[flat].astype(np.int64), histories.country[rows],
-                  event_us / SECOND_US, asked_us / SECOND_US)
-        out = self.model.users(*(torch.from_numpy(array).to(where) for array in (*inputs, last)))  # [B, 1, d + F]
-        return out[:, 0].cpu().numpy()
+        return last_vectors(self.model.users, histories, self.known)
 
 
 @torch.inference_mode()

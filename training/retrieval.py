@@ -75,20 +75,13 @@ class Block(nn.Module):
             self.near.weight.zero_()
             self.near.weight[:, 0] = -8.0 * settings.recency  # a play n plays back begins at (1 + n)^-recency
 
-    def forward(self, x: Tensor, ago: "Ago", at: Tensor | None = None) -> Tensor:
-        """x [B, L, d] → [B, L, d]; at i64[B]: only what is at that place of each row, [B, 1, d]."""
-        asked, rows = (x, ago) if at is None else (_at(x, at), ago.at(at))
-        width, normed = x.shape[2], self.norm(x)
-        if at is None:
-            query, key, value = self.mix(normed).chunk(3, -1)
-        else:
-            query = functional.linear(_at(normed, at), self.mix.weight[:width], self.mix.bias[:width])
-            key, value = functional.linear(normed, self.mix.weight[width:], self.mix.bias[width:]).chunk(2, -1)
-        query, key, value = (self._split(part) for part in (query, key, value))
-        weights = torch.baddbmm(rows.bias(self.near.weight).flatten(0, 1), query, key.transpose(1, 2),
-                                alpha=query.shape[2] ** -0.5).softmax(-1)          # [B · H, Q, L]
+    def forward(self, x: Tensor, ago: "Ago") -> Tensor:
+        """x [B, L, d] → [B, L, d]."""
+        query, key, value = (self._split(part) for part in self.mix(self.norm(x)).chunk(3, -1))
+        weights = torch.baddbmm(ago.bias(self.near.weight).flatten(0, 1), query, key.transpose(1, 2),
+                                alpha=query.shape[2] ** -0.5).softmax(-1)          # [B · H, L, L]
         seen = torch.bmm(weights, value).unflatten(0, (-1, self.heads)).transpose(1, 2).flatten(2)
-        x = asked + self._drop(self.out(seen))
+        x = x + self._drop(self.out(seen))
         value, gate = self.up(self.norm_forward(x)).chunk(2, -1)           # [B, L, 2d] each
         return x + self._drop(self.down(value * functional.silu(gate)))
 
@@ -113,19 +106,16 @@ class UserTower(nn.Module):
         self.taste = nn.Linear(settings.width, settings.width)
         self.night = nn.Linear(settings.width, NIGHT_FEATURES)
 
-    def forward(self, plays: Tensor, liked: Tensor, country: Tensor, event_s: Tensor, asked_s: Tensor,
-                at: Tensor | None = None) -> Tensor:
+    def forward(self, plays: Tensor, liked: Tensor, country: Tensor, event_s: Tensor, asked_s: Tensor) -> Tensor:
         """plays f32[B, L, d] vectors of the videos, liked i64[B, L], country i64[B], event_s and asked_s f64[B, L] the
-        times of each play and of the one after it → f32[B, L, d + F]. Padding comes last in a row. at i64[B]: only what
-        is at that place of each row, f32[B, 1, d + F], which spares most of the last block."""
+        times of each play and of the one after it → f32[B, L, d + F]. Padding comes last in a row. Nights ask for each
+        user's last place alone: `user_vectors.py` computes the same, and must be changed with this."""
         ago = _ago(event_s, asked_s)
         x = plays + self.liked(liked) + self.country(country)[:, None]
         x = dropout(x, self.dropout) if self.training else x
-        for block in self.blocks[:-1]:
+        for block in self.blocks:
             x = block(x, ago)
-        x = self.blocks[-1](x, ago, at)
-        waited = asked_s - event_s
-        waited = _octaves(waited if at is None else _at(waited, at)).long().clamp(max=GAP_BUCKETS - 1)
+        waited = _octaves(asked_s - event_s).long().clamp(max=GAP_BUCKETS - 1)
         x = self.norm(x + self.waited(waited))
         return torch.cat([self.taste(x), self.night(x)], -1)
 
@@ -134,22 +124,18 @@ class UserTower(nn.Module):
 class Ago:
     """How long ago each play is for each query. gap f32[B, Q, L]: time in octaves of seconds; per pair of places:
     distance f32[Q, L] in octaves of plays, itself f32[Q, L] 1 where it is the play itself, hidden bool[Q, L] true where
-    a query may not look ([B, Q, L] where every row asks at a place of its own)."""
+    a query may not look."""
 
     gap: Tensor
     distance: Tensor
     itself: Tensor
     hidden: Tensor
 
-    def at(self, places: Tensor) -> "Ago":
-        """The queries at one place of each row, i64[B]."""
-        return Ago(_at(self.gap, places), *(part[places][:, None] for part in (self.distance, self.itself, self.hidden)))
-
     def bias(self, weight: Tensor) -> Tensor:
         """f32[B, H, Q, L] from weight [H, 4], of distance, gap, gap squared and itself."""
         distance, gap, squared, itself = weight.t()[:, :, None, None]                      # [H, 1, 1] each
-        of_places = self.distance.unsqueeze(-3) * distance + self.itself.unsqueeze(-3) * itself
-        of_places = of_places.masked_fill(self.hidden.unsqueeze(-3), -1e9)                 # [H, Q, L] or [B, H, Q, L]
+        of_places = self.distance * distance + self.itself * itself
+        of_places = of_places.masked_fill(self.hidden, -1e9)                               # [H, Q, L]
         mine = self.gap[:, None]                                                           # [B, 1, Q, L]
         return torch.addcmul(of_places, mine, mine * squared + gap)
 
@@ -159,11 +145,6 @@ def _ago(event_s: Tensor, asked_s: Tensor) -> Ago:
     back = steps[:, None] - steps[None, :]                                                 # [L, L]
     gap = _octaves(asked_s[:, :, None] - event_s[:, None, :]) / GAP_BUCKETS                # [B, L, L]
     return Ago(gap, _octaves(back) / 8, (back == 0).float(), back < 0)
-
-
-def _at(x: Tensor, places: Tensor) -> Tensor:
-    """[B, 1, …]: the entry at one place of each row of [B, L, …]."""
-    return x[torch.arange(len(x), device=x.device), places][:, None]
 
 
 def _octaves(values: Tensor) -> Tensor:

@@ -1,21 +1,37 @@
 """The ranking networks as nights ask them: for many pairs of few users and a catalogue.
 
 The first layer of a network is a sum over features, and most of those belong to the video or the user alone. Their part
-of the sum is made once per video and once per user; per pair only the rest is multiplied, for all networks at once.
+of the sum is made once per video and once per user; per pair only the rest is multiplied.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from funnel.ranking import Features
+from training import compiled
 from training.network import Heads
 
-ROWS = 4_096
+ROWS = 1_024  # pairs at a time: what the layers make of them stays in a core's own cache
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some inputs of a network: where they are among columns i64[F], how they are standardised (f32[F] twice), and their
+    weight f32[F, h + H] in the first hidden layer and, beside it, the straight line."""
+
+    places: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    clip: np.float32
+    weight: np.ndarray
+
+    def sums(self, columns: np.ndarray) -> np.ndarray:
+        """f32[n, h + H]: what columns f32[k, n] add to the first layer's sums."""
+        x = compiled.standardised(columns, self.places, self.mean, self.scale, self.clip)
+        return np.matmul(x.T, self.weight) if len(x) else np.zeros((columns.shape[1], self.weight.shape[1]), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,22 +42,38 @@ class Asked:
     places: np.ndarray
 
     @cached_property
-    def first(self) -> tuple[Tensor, Tensor]:
-        """Weight [h + H, F] and bias [h + H] of the first hidden layer and, below it, the straight line; [H, F] and [H] of
-        everything where there is no hidden layer."""
+    def first(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weight f32[F, h + H] and bias f32[h + H] of the first hidden layer and the straight line, which has the heads'
+        bias; [F, H] and [H] of everything where there is no hidden layer."""
         network = self.network
-        line = (network.straight.weight + network.prior).detach().cpu()
+        line = _array(network.straight.weight + network.prior)
         if not network.layers:
-            return network.deep.weight.detach().cpu() + line, network.deep.bias.detach().cpu()
-        weight, bias = (part.detach().cpu() for part in (network.layers[0].weight, network.layers[0].bias))
-        return torch.cat([weight, line]), torch.cat([bias, torch.zeros(len(line))])
+            return (_array(network.deep.weight) + line).T, _array(network.deep.bias)
+        weight, bias = _array(network.layers[0].weight), _array(network.layers[0].bias)
+        return np.concatenate([weight, line]).T, np.append(bias, _array(network.deep.bias))
 
-    def sums(self, columns: np.ndarray, first: int) -> Tensor:
-        """f32[n, h + H]: the part in the first layer's sums that the features from place `first` on, f32[k, n], have."""
-        inside = (self.places >= first) & (self.places < first + len(columns))
-        x, clip = torch.from_numpy(columns[self.places[inside] - first]), self.network.clip.cpu()
-        x.sub_(self.network.mean.cpu()[inside, None]).mul_(self.network.scale.cpu()[inside, None]).clamp_(-clip, clip)
-        return x.t() @ self.first[0][:, inside].t()
+    @cached_property
+    def rest(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Weight f32[in, out] and bias f32[out] of the hidden layers after it."""
+        return [(_array(layer.weight).T, _array(layer.bias)) for layer in self.network.layers[1:]]
+
+    def part(self, start: int, stop: int) -> Part:
+        """The inputs among the features [start, stop)."""
+        inside = (self.places >= start) & (self.places < stop)
+        return Part(self.places[inside] - start, _array(self.network.mean)[inside], _array(self.network.scale)[inside],
+                    np.float32(self.network.clip.cpu()), np.ascontiguousarray(self.first[0][inside]))
+
+    def logits(self, sums: np.ndarray, videos: np.ndarray, users: np.ndarray, video: np.ndarray,
+               user: np.ndarray) -> np.ndarray:
+        """f32[n, H] of pairs from the parts of the first layer's sums: f32[n, h + H] of the pairs, which is overwritten,
+        f32[V, h + H] and f32[U, h + H]."""
+        hidden = sums.shape[1] - len(self.network.heads) if self.network.layers else 0
+        compiled.first_layer(sums, videos, users, video, user, hidden)
+        x, line = sums[:, :hidden], sums[:, hidden:]
+        for weight, bias in self.rest:
+            x = x @ weight
+            compiled.bend(x, bias)
+        return x @ _array(self.network.deep.weight).T + line if hidden else line
 
 
 class Scorer:
@@ -49,39 +81,27 @@ class Scorer:
 
     def __init__(self, asked: tuple[Asked, ...]) -> None:
         self.asked = asked
-        self._videos: tuple[np.ndarray, Tensor] | None = None
+        self._videos: tuple[np.ndarray, list[np.ndarray]] | None = None
 
-    @torch.inference_mode()
     def __call__(self, features: Features) -> list[np.ndarray]:
         """Per network f32[N, H]: its logits, without dropout; on the CPU and in pieces of fixed size."""
-        first_user, first_pair = features.video.shape[1], features.video.shape[1] + features.user.shape[1]
         if self._videos is None or self._videos[0] is not features.video:
-            self._videos = features.video, self._sums(features.video.T, 0)
-        videos = self._videos[1]
-        users = self._sums(features.user.T, first_user) + torch.cat([each.first[1] for each in self.asked])
-        video, user = torch.from_numpy(features.video_index), torch.from_numpy(features.user_index)
-        widths = [len(each.first[1]) for each in self.asked]
-        found = [[torch.zeros(0, len(each.network.heads))] for each in self.asked]
-        for start in range(0, len(video), ROWS):
-            sums = videos.index_select(0, video[start:start + ROWS])                        # [n, all first layers]
-            sums += users.index_select(0, user[start:start + ROWS])
-            pairs = features.pair[:, start:start + ROWS]
-            for each, mine, parts in zip(self.asked, sums.split(widths, 1), found, strict=True):
-                if each.places[-1] >= first_pair:
-                    mine += each.sums(pairs, first_pair)
-                parts.append(_rest(each.network, mine))
-        return [torch.cat(parts).numpy() for parts in found]
-
-    def _sums(self, columns: np.ndarray, first: int) -> Tensor:
-        return torch.cat([each.sums(columns, first) for each in self.asked], 1)
+            stop = features.video.shape[1]
+            self._videos = features.video, [each.part(0, stop).sums(features.video.T) for each in self.asked]
+        return [_logits(each, videos, features) for each, videos in zip(self.asked, self._videos[1], strict=True)]
 
 
-def _rest(network: Heads, sums: Tensor) -> Tensor:
-    """f32[n, H] from what the first layer summed up, [n, h + H]."""
-    if not network.layers:
-        return sums
-    width = network.layers[0].out_features
-    x = functional.silu(sums[:, :width])
-    for layer in network.layers[1:]:
-        x = functional.silu(functional.linear(x, layer.weight.cpu(), layer.bias.cpu()))
-    return torch.addmm(network.deep.bias.cpu(), x, network.deep.weight.cpu().t()) + sums[:, width:]
+def _logits(asked: Asked, videos: np.ndarray, features: Features) -> np.ndarray:
+    first_user, first_pair = features.video.shape[1], features.video.shape[1] + features.user.shape[1]
+    users = asked.part(first_user, first_pair).sums(features.user.T) + asked.first[1]
+    of_pairs = asked.part(first_pair, first_pair + len(features.pair))
+    found = np.empty((len(features.video_index), len(asked.network.heads)), np.float32)
+    for start in range(0, len(found), ROWS):
+        part = slice(start, start + ROWS)
+        found[part] = asked.logits(of_pairs.sums(features.pair[:, part]), videos, users, features.video_index[part],
+                                   features.user_index[part])
+    return found
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()

@@ -8,9 +8,11 @@ import pytest
 import torch
 from scipy import sparse
 
+from funnel import ragged
+from funnel.users import cut_users
 from lake.dates import DAY_US
 from tests.funnel.worlds import random_night, random_users
-from training import fitting, loop, metrics, moments, sequences, vocabulary, warm_start
+from training import fitting, loop, metrics, moments, sequences, user_vectors, vocabulary, warm_start
 from training.known_videos import KnownVideos
 from training.retrieval import Retrieval
 from training.settings import RetrievalSettings
@@ -50,6 +52,31 @@ def test_a_position_sees_no_later_play() -> None:
         later = model.users(plays, *rest, times, times + 86_400)
     assert torch.allclose(before[:, :5], after[:, :5], atol=1e-6) and not torch.allclose(before[:, 5:], after[:, 5:])
     assert torch.isfinite(later).all()
+
+
+@pytest.mark.parametrize(("layers", "heads", "width"), [(1, 1, 16), (2, 2, 64), (3, 4, 20)])
+def test_a_nights_vector_is_what_the_tower_tells_of_the_last_play(layers: int, heads: int, width: int,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_vectors, "TOKENS", 64)
+    model = Retrieval(NAMES, RetrievalSettings(width=width, layers=layers, heads=heads)).eval()
+    rng = np.random.default_rng(5)
+    with torch.no_grad():
+        for weight in model.users.parameters():  # a new model's are zero or one in many places
+            weight.add_(torch.from_numpy(rng.normal(0, 0.2, weight.shape).astype(np.float32)))
+    some = cut_users(USERS, np.where(ragged.row_of(USERS.offsets) % 9, NIGHT.as_of_us, 0))  # every ninth played nothing
+    histories = sequences.of_users(some, NIGHT.video_ids, NAMES, 40)
+    known = rng.normal(size=(NIGHT.size, width)).astype(np.float32)
+    found = user_vectors.last_vectors(model.users, histories, known)
+    assert (histories.lengths == 0).any() and (histories.video < 0).any() and histories.lengths.max() > 20
+    for user, (start, end) in enumerate(zip(histories.offsets[:-1], histories.offsets[1:], strict=True)):
+        video, times = histories.video[start:end], histories.event_us[start:end] / 1e6
+        plays = known[np.maximum(video, 0)] * (video >= 0)[:, None].astype(np.float32)
+        asked = np.append(times[1:], times[-1:] + 12 * 3600)
+        with torch.no_grad():
+            told = model.users(*(torch.from_numpy(array)[None] for array in (
+                plays, histories.liked[start:end].astype(np.int64))), torch.from_numpy(histories.country[user:user + 1]),
+                *(torch.from_numpy(array)[None] for array in (times, asked)))[0] if end > start else torch.zeros(1, 1)
+        assert np.allclose(found[user], told[-1].numpy(), rtol=1e-3, atol=1e-3)
 
 
 def test_popularity_at_a_midnight_knows_only_what_had_happened_and_arrived() -> None:
