@@ -57,29 +57,27 @@ def _sink(scores: np.ndarray, ids: np.ndarray, held: int, score: float, number: 
 
 
 @njit(cache=True)
-def offer_columns(scores: np.ndarray, first: int, best: np.ndarray, ids: np.ndarray, held: np.ndarray) -> None:
-    """Offer scores f32[U, W] of the ids first, first + 1, … to each row's best f32[U, n] and ids i64[U, n].
-
-    Ids must rise from call to call. Whole stretches below a row's border are passed over.
-    """
+def offer_columns(scores: np.ndarray, numbers: np.ndarray, best: np.ndarray, ids: np.ndarray, held: np.ndarray) -> None:
+    """Offer scores f32[U, W] of numbers i64[W] to each row's best f32[U, n] and ids i64[U, n]. Whole stretches below a
+    row's border are passed over."""
     for row in range(len(scores)):
         mine, my_ids, count = best[row], ids[row], held[row]
         for start in range(0, scores.shape[1], STRETCH):
             stretch = scores[row, start:start + STRETCH]
-            if count < len(mine) or _any_above(stretch, mine[0]):
+            if count < len(mine) or _any_reaches(stretch, mine[0]):
                 for place in range(len(stretch)):
-                    if count < len(mine) or stretch[place] > mine[0]:
-                        count = offer(mine, my_ids, count, stretch[place], first + start + place)
+                    if count < len(mine) or stretch[place] >= mine[0]:
+                        count = offer(mine, my_ids, count, stretch[place], numbers[start + place])
         held[row] = count
 
 
 @njit(cache=True)
-def _any_above(scores: np.ndarray, border: float) -> bool:
+def _any_reaches(scores: np.ndarray, border: float) -> bool:
     """Without leaving early, so that the processor compares eight at a time."""
-    above = False
+    reaches = False
     for place in range(len(scores)):
-        above |= scores[place] > border
-    return above
+        reaches |= scores[place] >= border
+    return reaches
 
 
 @njit(cache=True)

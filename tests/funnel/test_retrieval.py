@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from funnel import compiled, retrieval
 from funnel.retrieval import best_columns, exact_top, nearness
 
 
@@ -15,6 +16,23 @@ def test_best_columns_equal_a_stable_sort(n: int) -> None:
 def test_exact_search_asks_for_no_more_than_there_is() -> None:
     found, scores = exact_top(np.eye(3, dtype=np.float32))(np.array([[1, 3, 2]], np.float32), 10)
     assert found.tolist() == [[1, 2, 0]] and scores.tolist() == [[3, 2, 1]]
+
+
+@pytest.mark.parametrize(("shape", "most_blocks"), [("near the origin", 10), ("alike", 79), ("all zero", 79)])
+def test_exact_search_equals_a_stable_sort_of_everything(shape: str, most_blocks: int,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole numbers, so that sums are exact and many tie. Where most videos are near the origin few blocks are looked at."""
+    random = np.random.default_rng(4)
+    size = np.where(np.arange(5_000) % 50 == 0, 40, 1) if shape == "near the origin" else np.full(5_000, 3)
+    videos = (random.integers(-1, 2, (5_000, 12)) * size[:, None]).astype(np.float32)
+    people = random.integers(-3, 4, (40, 12)).astype(np.float32) * (shape != "all zero")
+    looked_at, offer = [], compiled.offer_columns
+    monkeypatch.setattr(retrieval, "VIDEOS_AT_ONCE", 64)
+    monkeypatch.setattr(compiled, "offer_columns", lambda *found: (looked_at.append(1), offer(*found)))
+    index, scores = exact_top(videos)(people, 30)
+    every = people @ videos.T
+    assert np.array_equal(index, np.argsort(-every, axis=1, kind="stable")[:, :30])
+    assert np.array_equal(scores, np.take_along_axis(every, index, axis=1)) and len(looked_at) <= most_blocks
 
 
 def test_nearness_is_the_product_of_each_pair() -> None:
