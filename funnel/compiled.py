@@ -348,3 +348,19 @@ def _excess(kinds: np.ndarray, limits: np.ndarray, user: int, place: int, lately
             alike += kind >= 0 and kinds[rule, user, other] == kind
         total += max(alike - limits[rule] + 1, 0)
     return total
+
+
+@njit(cache=True)
+def strongest(played: np.ndarray, video: np.ndarray, indptr: np.ndarray, indices: np.ndarray,
+              data: np.ndarray) -> np.ndarray:
+    """i64[n]: of played i64[n, m] (-1 for none) the first whose row has the largest positive entry for video i64[n], -1
+    where none has one. The rows are those of a sparse f32[V, V], entries ascending."""
+    found = np.full(len(video), -1, np.int64)
+    for row in range(len(video)):
+        most = np.float32(0)
+        for play in played[row]:
+            low, high = (indptr[play], indptr[play + 1]) if play >= 0 else (0, 0)
+            place = low + np.searchsorted(indices[low:high], video[row])
+            if place < high and indices[place] == video[row] and data[place] > most:
+                found[row], most = play, data[place]
+    return found

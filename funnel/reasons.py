@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from funnel import ragged
+from funnel import compiled, ragged
 from funnel.candidates import NEIGHBOUR_SOURCES, SOURCE, SOURCES, Candidates
 from funnel.neighbours import Neighbours
 from funnel.night import Night, Users
@@ -107,25 +107,7 @@ def _nearest_play(known: Recent, user: np.ndarray, video: np.ndarray, apart: np.
 
 def _leading_play(known: Recent, user: np.ndarray, video: np.ndarray, neighbours: sparse.csr_matrix) -> np.ndarray:
     """i64[n]: of each user's last plays the one that leads most strongly to the video; -1 when none does."""
-    played = _last_plays(known)[user]
-    weight = _entries(neighbours, np.maximum(played, 0), video[:, None]) * (played >= 0)
-    best = weight.argmax(axis=1)
-    return np.where(weight[np.arange(len(user)), best] > 0, played[np.arange(len(user)), best], -1)
-
-
-def _entries(matrix: sparse.csr_matrix, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """f32, the shape of row: the entry of each row and column, 0 where there is none; a bisection inside the rows, all at
-    once."""
-    if not matrix.nnz:
-        return np.zeros(row.shape, np.float32)
-    low, end = matrix.indptr[row], matrix.indptr[row + 1]
-    high, last = end, matrix.nnz - 1
-    for _ in range(int(np.diff(matrix.indptr).max()).bit_length()):
-        middle = (low + high) // 2
-        before = (middle < high) & (matrix.indices[np.minimum(middle, last)] < column)
-        low, high = np.where(before, middle + 1, low), np.where(before, high, middle)
-    found = np.minimum(low, last)
-    return np.where((low < end) & (matrix.indices[found] == column), matrix.data[found], np.float32(0))
+    return compiled.strongest(_last_plays(known)[user], video, neighbours.indptr, neighbours.indices, neighbours.data)
 
 
 def _sentences(night: Night, users: Users, user: np.ndarray, sentence: np.ndarray, subject: np.ndarray) -> pa.Array:
