@@ -53,7 +53,7 @@ AFFINITY = {*affinity_names(), *CREATOR_NAMES}
 
 def columns_of(source: str) -> list[str]:
     """The ranker's columns that a source fills."""
-    own = {f"{source}_{kind}" for kind in ("score", "share", "gap", "nearness_of_rank")} | {f"found_{source}"}
+    own = {f"{source}_{kind}" for kind in ("score", "share", "share_now", "gap", "nearness_of_rank")} | {f"found_{source}"}
     return [name for name in FEATURE_NAMES if name in own - AFFINITY]
 
 
@@ -63,7 +63,7 @@ def view_columns(view: str) -> list[str]:
 
 OF_SOURCES = [column for source in SOURCES for column in columns_of(source)]
 GROUPS = {
-    "scores and shares of sources": [name for name in OF_SOURCES if name.endswith(("_score", "_share", "_gap"))],
+    "scores and shares of sources": [name for name in OF_SOURCES if name.endswith(("_score", "_share", "_share_now", "_gap"))],
     "ranks in sources, and found by": [name for name in OF_SOURCES if name.startswith("found_")
                                        or name.endswith("_nearness_of_rank")],
     "popularity and age": ["log_plays_all", "log_plays_7d", "log_decayed_plays", "popularity_place", "trend",

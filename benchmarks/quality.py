@@ -163,7 +163,7 @@ def ours(run: Run, split: Split, users: np.ndarray) -> np.ndarray:
     asked, out = run.scratch / f"asked {split.name}.parquet", run.scratch / f"ours {split.name}.parquet"
     pq.write_table(pa.table({"user_id": split.user_ids[users]}), asked)
     command([sys.executable, str(ROOT / "benchmarks" / "quality_ours.py"), "--as-of", str(split.as_of), "--users",
-             str(asked), "--out", str(out)], split.home)
+             str(asked), "--out", str(out), *(["--next"] if split.name == "leave_one_out" else [])], split.home)
     rows = pq.read_table(out)
     return _as_lists(index_in(split.user_ids[users], rows["user_id"].to_numpy()), rows["rank"].to_numpy(),
                      index_in(split.video_ids, rows["video_id"].to_numpy()), len(users))

@@ -1,14 +1,16 @@
 """The funnel, fitted as of a day on a home's tables, and its lists for some users: a process of its own.
 
-    NIGHTREEL_HOME=HOME python benchmarks/quality_ours.py --as-of DAY --users ASKED.parquet --out LISTS.parquet
+    NIGHTREEL_HOME=HOME python benchmarks/quality_ours.py --as-of DAY --users ASKED.parquet --out LISTS.parquet [--next]
 
 Builds the tables with the jobs' own builders, fits what `jobs.train` refits (everything before the day, no gate), and
-lists as `jobs.recommendations` does, with exact search.
+lists as `jobs.recommendations` does, with exact search. --next: asked for right after each user's last known play, which
+is what leave-one-out asks, instead of on DAY.
 """
 
 import argparse
 import sys
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -36,14 +38,15 @@ def fit(as_of: date) -> tuple:
     return material, made
 
 
-def lists(as_of: date, material: object, made: object, user_ids: np.ndarray) -> pa.Table:
-    """user_id, rank from 1, video_id, source of the funnel's first 100 for these users."""
+def lists(as_of: date, material: object, made: object, user_ids: np.ndarray, at_last_play: bool) -> pa.Table:
+    """user_id, rank from 1, video_id of the funnel's first 100 for these users."""
     from funnel.night import load_users, take_users
-    from funnel.users import index_in
+    from funnel.users import index_in, last_play_us
     from training import evaluation
     from training.sequences import pieces
 
     users, night = load_users(as_of), material.night
+    users = replace(users, asked_us=last_play_us(users)) if at_last_play else users
     lister = evaluation.funnel(night, users, made.video_vectors(night), made.user_vectors, made.score)
     rows = index_in(users.user_ids, user_ids)
     found = [lister(take_users(users, rows[piece])) for piece in pieces(len(rows), evaluation.USERS_AT_ONCE)]
@@ -58,10 +61,11 @@ def main() -> None:
     parser.add_argument("--as-of", required=True, type=date.fromisoformat)
     parser.add_argument("--users", required=True, help="Parquet with user_id, ascending")
     parser.add_argument("--out", required=True)
+    parser.add_argument("--next", action="store_true", help="ask at each user's last play")
     chosen = parser.parse_args()
     material, made = fit(chosen.as_of)
     asked = pq.read_table(chosen.users)["user_id"].to_numpy()
-    pq.write_table(lists(chosen.as_of, material, made, asked), chosen.out)
+    pq.write_table(lists(chosen.as_of, material, made, asked, chosen.next), chosen.out)
 
 
 if __name__ == "__main__":

@@ -142,14 +142,14 @@ def load_histories(as_of: date, buckets: list[int] | None = None, active_days: i
     """
     manifest = tables.manifests["histories"] if tables else lineage.resolve("histories", as_of)
     rows = snapshot.read(manifest, columns=_HISTORY, buckets=buckets)
-    users = _users(rows.filter(pc.greater(rows["play_count"], 0)).sort_by("user_id"))
+    users = _users(rows.filter(pc.greater(rows["play_count"], 0)).sort_by("user_id"), dates.midnight_us(as_of))
     if not active_days:
         return users
     since = dates.midnight_us(as_of) - active_days * dates.DAY_US
     return take_users(users, np.flatnonzero(last_play_us(users) >= since))
 
 
-def _users(rows: pa.Table) -> Users:
+def _users(rows: pa.Table, asked_us: int) -> Users:
     plays = rows["video_ids"].combine_chunks()
     seen = rows["seen_video_ids"].combine_chunks()
     return Users(
@@ -159,7 +159,7 @@ def _users(rows: pa.Table) -> Users:
         seen_offsets=_list_offsets(seen), seen_video_ids=seen.flatten().to_numpy(),
         countries=rows["country"].fill_null("").to_pylist(), play_count=rows["play_count"].to_numpy(),
         original_ids=rows["original_id"].to_pylist(), features=FeatureMatrix.empty(),
-        category_features=CategoryFeatures.empty())
+        category_features=CategoryFeatures.empty(), asked_us=np.full(rows.num_rows, asked_us))
 
 
 def _list_offsets(lists: pa.ListArray) -> np.ndarray:

@@ -11,7 +11,7 @@ from funnel.candidates import SOURCES, Candidates
 from funnel.night import Night, Users
 from funnel.popular import FRESH_DAYS
 from funnel.recent import recent
-from funnel.users import last_play_us
+from funnel.users import days_since_play
 from funnel.view_features import MANY, derive
 from lake.dates import DAY_US
 
@@ -20,9 +20,11 @@ _VIDEO = ("log_plays_all", "log_plays_7d", "log_decayed_plays", "popularity_plac
 _USER = ("log_play_count", "log_days_since_play", "mean_log_duration_s", "liked_share")
 _SCORES = ("retrieval", "explained", "lately", "co_watched", "followed", "creator", "fresh")
 _RANKS = ("retrieval", "explained", "lately", "co_watched", "followed", "popular")
-_SHARES = ("explained", "lately", "co_watched", "followed")
+_SHARES = ("explained", "co_watched")
+_FADING = ("lately", "followed")  # what goes with the last plays: half as much with every day since
 _PAIR = (*(f"{name}_score" for name in _SCORES), "retrieval_gap",
-         *(f"{name}_share" for name in _SHARES), *(f"{name}_nearness_of_rank" for name in _RANKS),
+         *(f"{name}_share" for name in _SHARES), *(f"{name}_share_now" for name in _FADING),
+         *(f"{name}_nearness_of_rank" for name in _RANKS),
          *(f"found_{name}" for name in SOURCES), "log_country_plays", "duration_distance", *CREATOR_NAMES)
 FEATURE_NAMES: tuple[str, ...] = (
     *_VIDEO, *(f"video_{name}" for name in MANY), *(f"creator_{name}" for name in MANY),
@@ -124,8 +126,7 @@ def _user_side(night: Night, users: Users) -> np.ndarray:
     counts = np.bincount(row[measured], minlength=users.size)
     total = np.bincount(row[measured], np.log1p(seconds[measured]), minlength=users.size)
     likes = np.bincount(ragged.row_of(users.offsets), users.liked, minlength=users.size)
-    days = np.maximum(night.as_of_us - last_play_us(users), 0) / DAY_US
-    columns = (np.log1p(users.play_count), np.log1p(days), total / np.maximum(counts, 1),
+    columns = (np.log1p(users.play_count), np.log1p(days_since_play(users)), total / np.maximum(counts, 1),
                likes / (np.diff(users.offsets) + 5))
     return np.column_stack([*columns, derive(users.features.rows(users.user_ids))]).astype(np.float32)
 
@@ -140,9 +141,11 @@ def _pair_columns(night: Night, users: Users, candidates: Candidates) -> dict[st
         columns[f"found_{name}"] = candidates.ranks[name] > 0 if name in candidates.ranks else candidates.source == code
     if "retrieval" in candidates.scores:
         columns["retrieval_gap"] = candidates.scores["retrieval"] - _best(candidates, "retrieval")
-    for name in _SHARES:
-        if name in candidates.scores:
-            columns[f"{name}_share"] = candidates.scores[name] / np.maximum(_best(candidates, name), 1e-6)
+    shares = {name: candidates.scores[name] / np.maximum(_best(candidates, name), 1e-6)
+              for name in (*_SHARES, *_FADING) if name in candidates.scores}
+    columns |= {f"{name}_share": shares[name] for name in _SHARES if name in shares}
+    fresh = (2.0 ** -days_since_play(users))[candidates.user_index]
+    columns |= {f"{name}_share_now": shares[name] * fresh for name in _FADING if name in shares}
     columns["log_country_plays"] = _country_plays(night, users, candidates)
     columns |= dict(zip(CREATOR_NAMES, creator_affinity(night, users, candidates), strict=True))
     return columns

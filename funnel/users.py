@@ -7,6 +7,7 @@ import numpy as np
 
 from funnel import ragged
 from funnel.feature_matrix import CategoryFeatures, FeatureMatrix
+from lake.dates import DAY_US
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,7 +16,7 @@ class Users:
 
     offsets: i64[U+1] into video_ids, event_us, arrived_us (i64[N]) and liked (bool[N]). seen_offsets: i64[U+1] into
     seen_video_ids, ascending per user. countries: "" unknown. play_count: i64[U], all plays ever. features: the user
-    view. category_features: the user_category view of these users.
+    view. category_features: the user_category view of these users. asked_us: i64[U], the instant each list is asked for.
     """
 
     user_ids: np.ndarray
@@ -31,6 +32,7 @@ class Users:
     original_ids: list[str]
     features: FeatureMatrix
     category_features: CategoryFeatures
+    asked_us: np.ndarray
 
     @property
     def size(self) -> int:
@@ -53,6 +55,11 @@ def last_play_us(users: Users) -> np.ndarray:
     return found
 
 
+def days_since_play(users: Users) -> np.ndarray:
+    """f64[U]: days from the last play to the instant of asking, at least 0."""
+    return np.maximum(users.asked_us - last_play_us(users), 0) / DAY_US
+
+
 def take_users(users: Users, rows: np.ndarray) -> Users:
     """The users at these ascending places."""
     flat, offsets = ragged.take(users.offsets, rows)
@@ -62,7 +69,7 @@ def take_users(users: Users, rows: np.ndarray) -> Users:
         event_us=users.event_us[flat], arrived_us=users.arrived_us[flat], liked=users.liked[flat],
         seen_offsets=seen_offsets, seen_video_ids=users.seen_video_ids[seen], countries=_pick(users.countries, rows),
         play_count=users.play_count[rows], original_ids=_pick(users.original_ids, rows),
-        category_features=users.category_features.take(rows))
+        category_features=users.category_features.take(rows), asked_us=users.asked_us[rows])
 
 
 def _pick(values: Sequence[str], rows: np.ndarray) -> list[str]:

@@ -6,7 +6,7 @@ enough users who watch something in `horizon_days`: each is cut at the first mid
 watched there, since almost nobody was there before *and* after.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -59,8 +59,8 @@ def plays_in(users: Users, start_us: int) -> np.ndarray:
 
 
 def cut_at(users: Users, cuts_us: np.ndarray) -> Users:
-    """Users as known strictly before an instant of each user's own: i64[U]."""
-    return cut_users(users, cuts_us[ragged.row_of(users.offsets)])
+    """Users as known strictly before an instant of each user's own, and asking then: i64[U]."""
+    return replace(cut_users(users, cuts_us[ragged.row_of(users.offsets)]), asked_us=cuts_us)
 
 
 def rounds(chosen: LabelDays) -> int:

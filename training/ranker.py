@@ -29,10 +29,11 @@ HELD_OUT_OF = 5
 FEWEST_LISTS = 20
 LEAST_STEPS = 20
 PLAY = ("play",)
-# What a ranker believes before it has seen a list: sources agree, and what many play is good. Lists cut in the middle of
-# sittings overrate what follows the last play, for somebody who comes back after months.
-PRIOR = {"retrieval_gap": 1.0, "explained_share": 1.0, "lately_share": 0.7, "followed_share": 0.7,
+# What a ranker believes before it has seen a list: sources agree, what goes with the last plays is good for as long as
+# they are fresh, and what many play is good.
+PRIOR = {"retrieval_gap": 1.0, "explained_share": 1.0, "lately_share_now": 1.0, "followed_share_now": 1.0,
          "popularity_place": 1.0}
+SHARPNESS = tuple(2.0 ** (half / 2) for half in range(-8, 3))  # what the prior's sum may be multiplied by
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +70,30 @@ def fit(examples: ListExamples, settings: RankerSettings, search: bool, report: 
     torch.manual_seed(settings.seed)
     network = Heads(examples.features.shape[1], settings.hidden, PLAY, settings.dropout)
     network.standardise(learned.features)
-    for name, worth in PRIOR.items():
-        network.prior[0, FEATURE_NAMES.index(name)] = settings.prior * worth
+    if settings.prior:
+        _believe(network, learned, settings)
     network.to(device())
     epochs = _epochs(network, learned, judged, settings, search, report)
     scores = logits(network, judged.features)[:, 0]
     fitted = calibration.fit(scores, judged.watched.astype(np.float32), judged.weight)
     told = calibration.reliability(fitted(scores), judged.watched.astype(np.float32), judged.weight)
     return FittedRanker(network, fitted, replace(settings, epochs=epochs), told)
+
+
+def _believe(network: Heads, learned: ListExamples, settings: RankerSettings) -> None:
+    """Set the prior, as sharp as the lists say it should be. Without that the line would learn from every column at once
+    that the sum is too sure of itself, and columns that are not in it would count against a candidate."""
+    prior = torch.zeros_like(network.prior)
+    for name, worth in PRIOR.items():
+        prior[0, FEATURE_NAMES.index(name)] = settings.prior * worth
+    batch = [torch.from_numpy(array) for array in (learned.features, learned.gain, learned.weight,
+                                                   ragged.row_of(learned.offsets))]
+    losses = {}
+    with torch.no_grad():
+        for sharpness in SHARPNESS:
+            network.prior.copy_(sharpness * prior)
+            losses[sharpness] = _loss(network, *batch, 0.0).item()
+        network.prior.copy_(min(losses, key=losses.get) * prior)
 
 
 def by_retrieval(settings: RankerSettings) -> FittedRanker:

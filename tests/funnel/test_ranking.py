@@ -70,6 +70,16 @@ def test_history_meets_creator_category_and_length() -> None:
     assert np.isclose(same["log_days_since_play"], np.log1p(1 / 24))
 
 
+def test_what_goes_with_the_last_plays_fades_by_half_a_day() -> None:
+    night, users = hand_made([10, 11]), watching({1: [99], 2: [99]})
+    found = replace(pairs((0, 0, "followed"), (0, 1, "followed"), (1, 0, "followed")),
+                    scores={"followed": np.array([4, 2, 3], np.float32), "explained": np.array([1, 4, 2], np.float32)})
+    later = replace(users, asked_us=users.asked_us + np.array([23, 47]) * 3_600_000_000)
+    best, half, other = told(night, later, found)
+    assert (best["followed_share_now"], half["followed_share_now"], other["followed_share_now"]) == (0.5, 0.25, 0.25)
+    assert (best["explained_share"], half["explained_share"]) == (0.25, 1.0), "taste stays"
+
+
 def test_user_category_rows_are_matched_by_name() -> None:
     night = hand_made([10, 11], category_offsets=np.array([0, 1, 2]), category_codes=np.array([1, 0], np.int32),
                       category_names=["a", "b"])

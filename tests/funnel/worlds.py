@@ -54,7 +54,7 @@ def random_users(night: Night, users: int, seed: int = 1, plays: int = 40) -> Us
         seen_offsets=ragged.offsets_of(np.array([len(part) for part in seen])),
         seen_video_ids=np.concatenate(seen), countries=[COUNTRIES[n % 3] for n in range(users)],
         play_count=lengths + 5, original_ids=[f"user {n}" for n in range(users)],
-        features=FeatureMatrix.empty(), category_features=CategoryFeatures.empty())
+        features=FeatureMatrix.empty(), category_features=CategoryFeatures.empty(), asked_us=np.full(users, midnight_us(night.as_of)))
 
 
 def hand_made(video_ids: list[int], **changes: object) -> Night:
@@ -85,4 +85,4 @@ def watching(histories: dict[int, list[int]], countries: list[str] | None = None
         liked=np.zeros(offsets[-1], bool), seen_offsets=ragged.offsets_of(np.array([len(part) for part in seen])),
         seen_video_ids=np.array(sum(seen, []), np.int64), countries=countries or [""] * len(histories),
         play_count=lengths, original_ids=[str(user) for user in histories],
-        features=FeatureMatrix.empty(), category_features=CategoryFeatures.empty())
+        features=FeatureMatrix.empty(), category_features=CategoryFeatures.empty(), asked_us=np.full(len(histories), midnight_us(AS_OF)))

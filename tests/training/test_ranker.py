@@ -10,7 +10,7 @@ from lake.dates import DAY_US, midnight_us
 from tests.funnel.worlds import AS_OF, random_night, random_users
 from training import calibration, label_days, network, ranker, response
 from training.lists import ListExamples, plays_after
-from training.settings import RankerSettings
+from training.settings import RankerSettings, ranker_settings
 
 
 def lists(count: int, planted: bool, seed: int = 0) -> ListExamples:
@@ -32,6 +32,21 @@ def test_planted_order_is_learned_and_noise_is_not() -> None:
     assert scores[0] > scores[1] + 0.2
     for told in learned.reliability:
         assert abs(told["predicted"] - told["observed"]) < 0.12
+
+
+def test_a_prior_that_is_too_sure_is_softened_before_anything_is_learned() -> None:
+    """Watched are videos with a high sum of sources, less surely than the prior says; no other column may pay for that."""
+    rng, rows = np.random.default_rng(3), 300 * 30
+    features = rng.normal(size=(rows, len(FEATURE_NAMES))).astype(np.float32)
+    agreed = sum(features[:, FEATURE_NAMES.index(name)] for name in ranker.PRIOR)
+    watched = rng.random(rows) < 1 / (1 + np.exp(3 - 0.3 * agreed))
+    watched[::30] = True
+    made = ranker.fit(ListExamples(features, watched.astype(np.float32), np.ones(rows, np.float32),
+                                   ragged.offsets_of(np.full(300, 30)), np.arange(300)),
+                      ranker_settings(300, True), True, lambda _: None)
+    believed = made.network.prior[0].numpy()
+    assert 0.1 < believed[FEATURE_NAMES.index("explained_share")] < 0.6 and (believed > 0).sum() == len(ranker.PRIOR)
+    assert made.network.straight.weight.detach().abs().max() < 0.1
 
 
 def test_too_few_lists_pass_the_retrieval_score_on() -> None:
