@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.with_airflow import ROOT
-from tests.faults import commands, erasing, killing, limits, nights, orchestration, params, publisher, skew, spark
+from tests.faults import commands, erasing, killing, limits, nights, orchestration, params, publisher, registering, skew, spark
 from tests.faults.reader import readers
 
 
@@ -102,6 +102,8 @@ FAULTS = (
           "the newest night is live, older ones kept or before it"),
     Fault("backfill-while-the-database-is-locked", orchestration.backfill_while_the_database_is_locked,
           "real Airflow: switching on and creating are tried again; the night is released"),
+    Fault("kill-9-in-a-registration", registering.killed_in_registration,
+          "before each change in MLflow: the next training leaves one version, champion, with its files; no run is open"),
     Fault("hostile-params", params.hostile, "real Airflow refuses or the first task fails, once; nothing is computed"),
     Fault("task-frozen-until-its-timeout", orchestration.frozen_until_its_timeout,
           "ended by Airflow, the retry releases, no process left"),

@@ -23,10 +23,18 @@ PATIENCE_S = 120
 PART = "NIGHTREEL_CHAOS_PART"
 
 
-def killed_at(n: int, work: Callable[[], object]) -> bool:
-    """Run `work` in a process that is killed before the n-th time it passes one of the doors to the disk; False when
-    it ended by itself, which must be well."""
-    process = multiprocessing.get_context("fork").Process(target=_dying, args=(n, work))
+def disk_doors(counted: Callable[[Callable], Callable]) -> None:
+    """Count every passage of this process to the disk."""
+    for name in DOORS:
+        if hasattr(storage, name):
+            setattr(storage, name, counted(getattr(storage, name)))
+    os.link = counted(os.link)
+
+
+def killed_at(n: int, work: Callable[[], object], doors: Callable[[Callable], None] = disk_doors) -> bool:
+    """Run `work` in a process that is killed before the n-th time it passes one of the doors; False when it ended by
+    itself, which must be well."""
+    process = multiprocessing.get_context("fork").Process(target=_dying, args=(n, work, doors))
     process.start()
     process.join(PATIENCE_S)
     if process.exitcode not in (0, -signal.SIGKILL):
@@ -42,7 +50,7 @@ def started(work: Callable[[], object]) -> multiprocessing.Process:
     return process
 
 
-def _dying(n: int, work: Callable[[], object]) -> None:
+def _dying(n: int, work: Callable[[], object], doors: Callable[[Callable], None]) -> None:
     left = iter(range(n - 1, -1, -1))
 
     def counted(function: Callable) -> Callable:
@@ -52,10 +60,7 @@ def _dying(n: int, work: Callable[[], object]) -> None:
             return function(*args, **kwargs)
         return call
 
-    for name in DOORS:
-        if hasattr(storage, name):
-            setattr(storage, name, counted(getattr(storage, name)))
-    os.link = counted(os.link)
+    doors(counted)
     sys.stdout = open(os.devnull, "w")
     work()
 
