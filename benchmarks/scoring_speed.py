@@ -3,15 +3,16 @@
     python -m benchmarks.scoring_speed [--users 4096 16384] [--videos 100000] [--width 64]
 
 Two seeded lakes that differ in users alone (`scoring_world.py`). On each, the public commands `jobs.ann_index` and
-`jobs.recommendations` (lists of 50) in processes of their own, starts included, and then FAISS: `IndexFlatIP` over the
-index's vectors, asked for the 200 best videos of 4,096 users' vectors in one call, on as many threads as the machine has
-cores, the best of five. What more users cost comes from the difference of the two lakes; a million users are estimated by
-it. The last line is one JSON object.
+`jobs.recommendations` (lists of 50, the best of three) in processes of their own, starts included, and then FAISS:
+`IndexFlatIP` over the index's vectors, asked for the 200 best videos of 4,096 users' vectors in one call, on as many
+threads as the machine has cores, the best of five. What more users cost comes from the difference of the two lakes, which
+a second of waiting in one run would spoil; a million users are estimated by it. The last line is one JSON object.
 """
 
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ from pathlib import Path
 from benchmarks.measured import Measured, measured
 
 ROOT = Path(__file__).resolve().parent.parent
-ASKED, TURNS, MANY, FAISS_USERS = 200, 5, 1_000_000, 4_096
+ASKED, TURNS, LISTED, MANY, FAISS_USERS = 200, 5, 3, 1_000_000, 4_096
 
 
 def main() -> None:
@@ -46,14 +47,18 @@ def night(scratch: Path, users: int, videos: int, width: int) -> dict:
         run(home, "benchmarks.scoring_world", str(users), "--videos", str(videos), "--width", str(width))
     as_of = ("--as-of", "2026-02-05")
     index = run(home, "jobs.ann_index", *as_of)
-    lists = run(home, "jobs.recommendations", *as_of)
+    lists = min((listed(home, *as_of) for _ in range(LISTED)), key=lambda found: found.seconds)
     found = json.loads(run(home, "benchmarks.scoring_speed", "--faiss").said.splitlines()[-1])
-    if "recommendations 2026-02-05: there already" in lists.said:
-        sys.exit(f"{home} was listed before; delete {home}/lake/recommendations to measure it again")
     print(f"  {users:,} users: index {index.seconds:.1f} s, lists {lists.seconds:.1f} s and {lists.peak_gb:.2f} GB, "
           f"FAISS {found['faiss_users_per_s']:,.0f} users/s", flush=True)
     return {"users": users, "index_s": round(index.seconds, 1), "lists_s": round(lists.seconds, 1),
             "lists_gb": round(lists.peak_gb, 2), **found}
+
+
+def listed(home: Path, *as_of: str) -> Measured:
+    """The lists of the lake, made anew."""
+    shutil.rmtree(home / "lake" / "recommendations", ignore_errors=True)
+    return run(home, "jobs.recommendations", *as_of)
 
 
 def run(home: Path, module: str, *arguments: str) -> Measured:
