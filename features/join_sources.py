@@ -103,10 +103,9 @@ def of_path(path: str, rows_per_run: int = ROWS_PER_RUN) -> Source:
     """A Parquet file, a folder of them in the order of their names, or a folder of `jobs.lay_out`. ValueError when
     there is none, one is damaged, or their columns differ."""
     wanted = absolute(path)
-    if storage.exists(f"{wanted}/{LAYOUT}"):
+    if is_laid_out(wanted):
         return _laid_out(path, wanted, rows_per_run)
-    files = _files(wanted)
-    pieces, schema = _pieces(files, rows_per_run)
+    pieces, schema = _pieces(files(wanted), rows_per_run)
     return Source(path, schema, _runs(pieces, rows_per_run))
 
 
@@ -152,7 +151,13 @@ def _laid_out(name: str, path: str, rows_per_run: int) -> Source:
     return Source(name, first, runs, layouts)
 
 
-def _files(path: str) -> list[str]:
+def is_laid_out(path: str) -> bool:
+    """Whether it is a folder of `jobs.lay_out`."""
+    return storage.exists(f"{path}/{LAYOUT}")
+
+
+def files(path: str) -> list[str]:
+    """A Parquet file, or those of a folder in the order of their names. ValueError when there is none."""
     store, inner = storage.filesystem(path)
     info = store.get_file_info(inner)
     if info.type == fs.FileType.File:
@@ -209,7 +214,7 @@ def _read(schema: pa.Schema, pieces: Sequence[Piece], columns: Sequence[str]) ->
     for piece in pieces:
         together.setdefault(piece.path, []).append(piece)
     read = [_read_file(path, held, columns, empty) for path, held in together.items()]
-    return pa.concat_tables([empty, *read]).combine_chunks()
+    return read[0] if len(read) == 1 else pa.concat_tables([empty, *read])
 
 
 def _read_file(path: str, pieces: list[Piece], columns: Sequence[str], empty: pa.Table) -> pa.Table:

@@ -80,12 +80,8 @@ class Work:
 
     def _lookup(self, number: int, views: tuple[OwnView, ...]) -> Lookup:
         table = self.tables[views[0].table]
-        layout = table.layouts.get(_table_key(views[0]))
+        layout = table.layouts.get(views[0].table_key)
         return Lookup(number, views, table, layout, min(self.parts, BUCKETS) if layout else self.parts)
-
-
-def _table_key(view: OwnView) -> tuple[str, ...]:
-    return tuple(theirs for _, theirs in view.key)
 
 
 def instants_asked(spine: Source, time: str, views: Sequence[AnyView]) -> tuple[int | None, list[date]]:
@@ -230,7 +226,7 @@ def check(work: Work) -> None:
         require(work.spine.schema, spine_columns(view), "the spine")
         if isinstance(view, OwnView):
             asked = join_sources.with_lake_ids(none, view.key, work.ids) if view.table in LAKE_TABLES else none
-            schema = work.tables[view.table].schema_by(_table_key(view))
+            schema = work.tables[view.table].schema_by(view.table_key)
             found, _ = features_of(asked, [view], schema.empty_table(), work.time)
         else:
             asked = join_sources.with_lake_ids(none, [(name, name) for name in spine_columns(view)], work.ids)

@@ -101,6 +101,11 @@ class OwnView:
         raise NotImplementedError
 
     @property
+    def table_key(self) -> tuple[str, ...]:
+        """The table's columns that it is looked up by."""
+        return tuple(theirs for _, theirs in self.key)
+
+    @property
     def rows_asked(self) -> tuple:
         """What decides which rows a moment sees and in which order; views that are equal in it share that work."""
         return self.table, self.key, self.event_time, self.arrived_at, self.tiebreak, self.where

@@ -19,6 +19,7 @@ from features.key_codes import canonical, codes_of, part_of
 from features.timeline import Timeline
 from features.version_join import total_order
 from lake import storage
+from lake.columns import one_chunk
 from lake.hashing import BUCKETS, canonical_json
 
 ROWS_AT_ONCE = 2_000_000  # in a row group: what a task holds twice of a bucket, however large a hot key makes that
@@ -68,7 +69,7 @@ def _keys(rows: pa.Table, key: Sequence[str]) -> list[pa.Array]:
 
 def _scatter(work: LayoutWork, number: int) -> dict:
     """A run of the table, apart by bucket for each key; `rows`: how many in each bucket, by key."""
-    rows = join_sources.read(work.source, work.source.runs[number], work.kept(*work.keys)).combine_chunks()
+    rows = one_chunk(join_sources.read(work.source, work.source.runs[number], work.kept(*work.keys)))
     counts = []
     for n, key in enumerate(work.keys):
         part = part_of(_keys(rows, key), BUCKETS)
@@ -89,8 +90,7 @@ def _arrange(work: LayoutWork, n: int, part: int) -> dict:
                 yield rows.take(pa.array(order[first:first + ROWS_AT_ONCE]))
 
     path = f"by-{n}/part-{part:05d}.parquet"
-    join_files.write_parquet(f"{work.folder}/laid/{path}", _nothing(work, work.keys[n]).schema, row_groups(),
-                             statistics=False)
+    join_files.write_laid_out(f"{work.folder}/laid/{path}", _nothing(work, work.keys[n]).schema, row_groups())
     return {"path": path, "buckets": [bucket for bucket, _ in groups], "rows": [rows for _, rows in groups]}
 
 

@@ -1,21 +1,19 @@
 """Join views to any rows of keys and times, each with what could have been known strictly before it.
 
     python -m jobs.join --spine SPINE.parquet --views user,watched --out OUT [--view-file VIEWS.toml] [--time COLUMN]
+                        [--layouts FOLDER]
 
 Views are the nightly ones (user, video, creator, user_category, country_video) or yours, declared in --view-file
 (docs/point-in-time.md). OUT is a new folder of Parquet files: the spine's rows, each once and in their order.
 """
 
 import argparse
-import os
 import sys
 import time
 import uuid
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
-
-from pyarrow import fs
 
 from features import join_sources, join_stages
 from features.any_join import AnyView, require
@@ -24,7 +22,9 @@ from features.join_sources import Source
 from features.join_stages import Work
 from features.own_views import LAKE_TABLES, OwnView, read_views
 from features.views import VIEWS, FeatureView, view
+from jobs import layouts
 from jobs.command import Refusal, run, say
+from jobs.spark_context import begin, spark_context
 from lake import dates, lineage, storage
 from lake.lineage import Missing
 from lake.snapshot import Manifest
@@ -65,26 +65,28 @@ def live_snapshots(days: list[date]) -> dict[date, Manifest | None]:
     return found
 
 
-def open_tables(views: tuple[AnyView, ...], last_us: int | None) -> dict[str, Source]:
-    """The tables of the views. Of the lake all that arrived before the end of the spine's last day."""
+def open_tables(views: tuple[AnyView, ...], last_us: int | None, places: dict[str, str]) -> dict[str, Source]:
+    """The tables of the views, those of one's own from their layout where it is kept. Of the lake all that arrived before
+    the end of the spine's last day."""
     as_of = dates.day_of_us(last_us - 1) + timedelta(days=1) if last_us is not None else None
-    return {name: _open(name, as_of) for name in dict.fromkeys(v.table for v in views if isinstance(v, OwnView))}
+    return {name: _open(places.get(name, name), name, as_of) for name in dict.fromkeys(
+        v.table for v in views if isinstance(v, OwnView))}
 
 
-def _open(name: str, as_of: date | None) -> Source:
+def _open(place: str, name: str, as_of: date | None) -> Source:
     if name not in LAKE_TABLES:
-        return join_sources.of_path(name)
+        return join_sources.of_path(place if join_sources.is_laid_out(place) else name)
     if as_of is None:
         return join_sources.nothing(name, lineage.table(name).schema)
     return join_sources.of_lake(name, as_of)
 
 
-def plan(options: argparse.Namespace, views: tuple[AnyView, ...], folder: str) -> Work:
-    """The work, checked. ValueError or Missing before any of it is done."""
+def plan(options: argparse.Namespace, views: tuple[AnyView, ...], places: dict[str, str], folder: str) -> Work:
+    """The work, checked. ValueError or Missing before any of it is done. places: where layouts of tables are kept."""
     spine = join_sources.of_path(options.spine)
     require(spine.schema, [options.time], options.spine)
     last_us, days = join_stages.instants_asked(spine, options.time, views)
-    tables = open_tables(views, last_us)
+    tables = open_tables(views, last_us, places)
     of_lake = any(isinstance(v, FeatureView) or v.table in LAKE_TABLES for v in views)
     work = Work(spine, options.time, views, tables, live_snapshots(days), join_sources.id_types() if of_lake else {},
                 folder, options.parts or 1)
@@ -92,23 +94,12 @@ def plan(options: argparse.Namespace, views: tuple[AnyView, ...], folder: str) -
     return work
 
 
-def execute(work: Work, parts: int | None) -> int:
-    """Run the work under Spark; the number of rows written."""
-    from jobs.spark_context import spark_context
-
+def execute(work: Work, places: dict[str, str], parts: int | None) -> int:
+    """Run the work under Spark, on layouts made first where their places are empty; the number of rows written."""
     context = spark_context("nightreel")
+    work = layouts.laid_out(work, places, context)
     most = max([work.spine.rows, *(work.spine.rows + table.rows for table in work.tables.values())])
     return join_stages.run(replace(work, parts=parts or parts_for(most, context)), partial(balanced, context))
-
-
-def publish(folder: str, out: str) -> None:
-    """Make a folder of finished files appear under its name: at once on a local disk, file by file in an object store."""
-    if storage.is_local(out):
-        os.rename(folder, out)
-        return
-    source, inner = storage.filesystem(folder)
-    target, wanted = storage.filesystem(out)
-    fs.copy_files(inner, wanted, source_filesystem=source, destination_filesystem=target)
 
 
 def _parts(text: str) -> int:
@@ -125,6 +116,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", required=True, metavar="OUT", help="a folder that does not exist yet")
     parser.add_argument("--view-file", metavar="VIEWS.toml", help="declares views of your own")
     parser.add_argument("--time", default="event_time", metavar="COLUMN", help="the spine's instants (event_time)")
+    parser.add_argument("--layouts", metavar="FOLDER", help="lay tables of your own out for the join, keep that here, "
+                        "and use it as long as their files are unchanged")
     parser.add_argument("--parts", type=_parts, metavar="N",
                         help="pieces of work per view; by default from the rows. Changes no value")
     options = parser.parse_args(arguments)
@@ -135,10 +128,12 @@ def main(arguments: list[str]) -> None:
         parser.error(str(error))
     if storage.exists(out):
         parser.error(f"{out} exists; remove it or name another --out")
+    begin("nightreel")
     started, folder = time.monotonic(), f"{out}.{uuid.uuid4().hex[:12]}.attempt"
     try:
-        rows = execute(plan(options, views, folder), options.parts)
-        publish(f"{folder}/joined", out)
+        places = layouts.places(views, options.layouts) if options.layouts else {}
+        rows = execute(plan(options, views, places, folder), places, options.parts)
+        layouts.publish(f"{folder}/joined", out)
     except ValueError as error:
         raise Refusal(str(error)) from error
     finally:

@@ -18,7 +18,8 @@ from features import join_sources, table_layout
 from features.frames import balanced, parts_for
 from features.table_layout import LayoutWork
 from jobs.command import Refusal, run, say
-from jobs.join import publish
+from jobs.layouts import publish
+from jobs.spark_context import begin, spark_context
 from lake import storage
 
 
@@ -34,8 +35,6 @@ def plan(options: argparse.Namespace, folder: str) -> LayoutWork:
 
 def execute(work: LayoutWork) -> int:
     """Run the work under Spark; the number of rows."""
-    from jobs.spark_context import spark_context
-
     context = spark_context("nightreel")
     return table_layout.run(replace(work, parts=parts_for(work.source.rows, context)), partial(balanced, context))
 
@@ -56,6 +55,7 @@ def main(arguments: list[str]) -> None:
     out = join_sources.absolute(options.out)
     if storage.exists(out):
         parser.error(f"{out} exists; remove it or name another --out")
+    begin("nightreel")
     started, folder = time.monotonic(), f"{out}.{uuid.uuid4().hex[:12]}.attempt"
     try:
         rows = execute(plan(options, folder))

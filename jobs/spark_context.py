@@ -9,15 +9,20 @@ environment's packages spares it, and Java ignores one that was made by another 
 import os
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 from pyspark import SparkConf, SparkContext
 
 ARCHIVE = Path(sys.prefix) / "spark-classes.jsa"
 
 # Workers live on arrays of many megabytes: in pages of 2 MiB, where Linux has them, they cost a fifth less time.
-_MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+# What they give back they soon want again, and fresh memory is dear: up to 128 MiB of arrays below 32 MiB are kept.
+_MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "GLIBC_TUNABLES": ":".join(f"glibc.malloc.{one}" for one in (
+    "hugetlb=1", "mmap_threshold=33554432", "trim_threshold=134217728", "top_pad=67108864"))}
 
 # Rows are computed as Arrow in Python workers; the JVM only schedules and shuffles, and lives for seconds. Compiling
 # for long runs would cost it more than the work itself. Over TCP each task waits 40 ms for a delayed acknowledgement.
@@ -41,13 +46,26 @@ IN_PROCESS = "in-process"
 def spark_context(app_name: str) -> SparkContext | None:
     """Start or find the context. `SPARK_MASTER` (default `local[*]`) says where; `in-process` is no context at all:
     features/frames.py then runs the work itself, which suits only small scratch lakes."""
-    return None if os.environ.get("SPARK_MASTER") == IN_PROCESS else _started(app_name)
+    return None if os.environ.get("SPARK_MASTER") == IN_PROCESS else _starting(app_name).result()
+
+
+def begin(app_name: str) -> None:
+    """Let the context start while a command still reads and checks what it is to do. What fails is told by
+    `spark_context`."""
+    if os.environ.get("SPARK_MASTER") != IN_PROCESS:
+        _starting(app_name)
 
 
 @cache
+def _starting(app_name: str) -> Future[SparkContext]:
+    return ThreadPoolExecutor(1).submit(_started, app_name)
+
+
 def _started(app_name: str) -> SparkContext:
     """`NIGHTREEL_SPARK_CONF` may add settings as `key=value;key=value` (memory, packages, a driver address that
     executors can reach)."""
+    # pyspark's first call to Java imports its test support, and pandas with it: half a second, spent while Java starts.
+    Thread(target=import_module, args=("pyspark.testing.utils",)).start()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     settings = dict(_SETTINGS)

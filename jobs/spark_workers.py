@@ -17,6 +17,16 @@ def without_archives(path: list[str]) -> list[str]:
     return [entry for entry in path if not (entry.endswith(".zip") and inside_a_package(Path(entry)))]
 
 
+class WithoutPandas:
+    """Finds no pandas. pyarrow imports it when it is first handed a numpy array or gives one, which costs every worker most
+    of a second, and does without where there is none. Workers compute on Arrow and numpy alone."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """ModuleNotFoundError for pandas; nothing to say of others."""
+        if name == "pandas":
+            raise ModuleNotFoundError("jobs/spark_workers.py hides pandas from Spark's workers, to start sooner", name=name)
+
+
 if __name__ == "__main__":
     sys.path[:] = without_archives(sys.path)
 
@@ -24,4 +34,5 @@ if __name__ == "__main__":
     import pyarrow.parquet  # noqa: F401
     from pyspark.daemon import manager
 
+    sys.meta_path.insert(0, WithoutPandas())
     manager()

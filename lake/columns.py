@@ -33,6 +33,11 @@ def one_array(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
+def one_chunk(rows: pa.Table) -> pa.Table:
+    """A table with each column in one chunk; the very one where that is so, which `combine_chunks` would copy."""
+    return rows if all(column.num_chunks == 1 for column in rows.columns) else rows.combine_chunks()
+
+
 EVENT_TYPES = ("impression", "play", "like", "share", "not_interested")
 
 EVENT = (

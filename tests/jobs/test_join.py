@@ -77,6 +77,37 @@ def test_a_table_of_one_s_own(parts: str, adaptive: str, tmp_path: Path, monkeyp
         join.main([*command, "--out", str(tmp_path / "other")])
 
 
+def test_a_layout_is_kept_while_its_table_is_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path / "var"))
+    spine, events = join_world.tables(5)
+    pq.write_table(spine, tmp_path / "spine.parquet")
+    (tmp_path / "events").mkdir()
+    pq.write_table(events.slice(0, 30), tmp_path / "events" / "a.parquet")
+    (tmp_path / "views.toml").write_text(OWN.format(
+        events=tmp_path / "events", windows=list(join_world.WINDOWS), aggregates=list(join_world.AGGREGATES)))
+
+    def joined(name: str, *more: str) -> list:
+        join.main(["--spine", str(tmp_path / "spine.parquet"), "--views", "v", "--view-file", str(tmp_path / "views.toml"),
+                   "--time", "t", "--out", str(tmp_path / name), *more])
+        return join_world.plain(pq.read_table(tmp_path / name))
+
+    def laid() -> dict[str, int]:
+        return {str(path): path.stat().st_mtime_ns for path in (tmp_path / "kept").rglob("*")}
+
+    keep = ["--layouts", str(tmp_path / "kept")]
+    expected = joined("plain")
+    assert joined("first", *keep) == expected
+    before = laid()
+    assert len(list((tmp_path / "kept").iterdir())) == 1
+    assert joined("second", *keep) == expected
+    assert laid() == before
+    pq.write_table(events.slice(30), tmp_path / "events" / "b.parquet")
+    assert joined("third", *keep) == joined("plain again") != expected
+    assert len(list((tmp_path / "kept").iterdir())) == 1 and not set(laid()) & set(before) - {str(tmp_path / "kept")}
+    (tmp_path / "events" / "b.parquet").unlink()
+    assert joined("fourth", *keep) == expected
+
+
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight landed days with their events built."""

@@ -4,18 +4,24 @@ from jobs.spark_context import spark_context
 from jobs.spark_workers import without_archives
 
 
-def _told(_: int) -> tuple[str, str]:
+def _told(_: int) -> tuple[str, str, list, bool]:
     import os
+    import sys
 
+    import numpy as np
+    import pyarrow as pa
     import pyspark
 
-    return pyspark.__file__, os.environ.get("GLIBC_TUNABLES", "")
+    values = pa.array(np.arange(2)).to_numpy().tolist()
+    return pyspark.__file__, os.environ.get("GLIBC_TUNABLES", ""), values, "pandas" in sys.modules
 
 
-def test_workers_read_the_installed_package_and_not_the_archive():
-    file, tunables = spark_context("test").parallelize([0], 1).map(_told).first()
+def test_workers_read_the_installed_package_and_not_the_archive_nor_pandas():
+    file, tunables, values, pandas = spark_context("test").parallelize([0], 1).map(_told).first()
     assert ".zip" not in file
     assert "glibc.malloc.hugetlb=1" in tunables
+    assert values == [0, 1]
+    assert not pandas
 
 
 def test_only_archives_inside_a_package_on_the_path_are_left_out(tmp_path):
