@@ -70,23 +70,24 @@ def slice_hashes(rows: pa.Table, slices: Sequence[tuple[int, int]]) -> list[str]
     found = []
     for start, end in slices:
         hasher = hashlib.sha256(f"{end - start}".encode())
-        for header, array, values in columns:
+        for header, levels, chunks in columns:
             hasher.update(header)
-            parts = _canonical_parts(array.slice(start, end - start)) if array is not None \
-                else (present[:end - start], *_stretch(values, start, end))
-            for part in parts:
+            for part in _parts(levels, start, end) if levels else (present[:end - start], *_stretch(chunks, start, end)):
                 hasher.update(part)
         found.append(hasher.hexdigest())
     return found
 
 
-def _prepared(column: pa.ChunkedArray) -> tuple[pa.Array | None, list[np.ndarray]]:
-    """The column as one array; or, of integers, instants and days without a null, which are hashed as they stand, the
+Levels = list[tuple[list[np.ndarray], np.ndarray | None]]
+
+
+def _prepared(column: pa.ChunkedArray) -> tuple[Levels, list[np.ndarray]]:
+    """The column's levels; or, of integers, instants and days without a null, which are hashed as they stand, the
     values of each chunk, which are not copied."""
     kind = column.type
     if column.null_count or not (pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
-        return one_array(column), []
-    return None, [_integers(chunk) for chunk in column.chunks]
+        return _levels(one_array(column)), []
+    return [], [_integers(chunk) for chunk in column.chunks]
 
 
 def _stretch(chunks: list[np.ndarray], start: int, end: int) -> Iterator[np.ndarray]:
@@ -97,26 +98,38 @@ def _stretch(chunks: list[np.ndarray], start: int, end: int) -> Iterator[np.ndar
         start, end = start - len(values), end - len(values)
 
 
-def _canonical_parts(array: pa.Array) -> Iterable[np.ndarray]:
+def _levels(array: pa.Array) -> Levels:
+    """What is hashed of an array: arrays of its rows; and, where rows have children (texts their bytes, lists their
+    elements), where those of each row begin and end, followed by the children's own levels."""
+    kind, valid = array.type, np.ones(len(array), np.uint8)
     if array.null_count:
-        yield pc.is_valid(array).to_numpy(zero_copy_only=False).view(np.uint8)
-    else:
-        yield np.ones(len(array), np.uint8)
-    kind = array.type
+        valid = pc.is_valid(array).to_numpy(zero_copy_only=False).view(np.uint8)
     if pa.types.is_string(kind):
-        yield _lengths(pc.binary_length(array))
-        yield _text(array.drop_null())
-    elif pa.types.is_list(kind):
-        yield _lengths(pc.list_value_length(array))
-        yield from _canonical_parts(array.drop_null().flatten())
-    elif pa.types.is_floating(kind):
+        lengths = _lengths(pc.binary_length(array))
+        return [([valid, lengths], _borders(lengths)), ([_text(array.drop_null())], None)]
+    if pa.types.is_list(kind):
+        lengths = _lengths(pc.list_value_length(array))
+        return [([valid, lengths], _borders(lengths)), *_levels(array.drop_null().flatten())]
+    if pa.types.is_floating(kind):
         values = array.fill_null(0).to_numpy(zero_copy_only=False).copy()
         values[np.isnan(values)] = np.nan
-        yield values + 0.0
-    elif pa.types.is_boolean(kind):
-        yield array.fill_null(False).to_numpy(zero_copy_only=False).view(np.uint8)
-    else:
-        yield _integers(array)
+        return [([valid, values + 0.0], None)]
+    if pa.types.is_boolean(kind):
+        return [([valid, array.fill_null(False).to_numpy(zero_copy_only=False).view(np.uint8)], None)]
+    return [([valid, _integers(array)], None)]
+
+
+def _parts(levels: Levels, start: int, end: int) -> Iterator[np.ndarray]:
+    """The rows [start, end) of every level, in order."""
+    for arrays, borders in levels:
+        for values in arrays:
+            yield values[start:end]
+        if borders is not None:
+            start, end = borders[start], borders[end]
+
+
+def _borders(lengths: np.ndarray) -> np.ndarray:
+    return np.append(0, np.cumsum(lengths))
 
 
 def _text(array: pa.StringArray) -> np.ndarray:
