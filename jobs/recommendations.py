@@ -15,7 +15,7 @@ from lake import lineage, snapshot, storage, writing
 from lake.tables import table
 from lake.writing import Attempt
 from publishing.baseline import fallback_rows
-from publishing.nightly_lists import Task, groups, night_neighbours, rows_for, write_lists
+from publishing.nightly_lists import Task, groups, rows_for, shared_by_workers, write_lists
 from publishing.release_file import LONGEST_LIST
 
 USERS_PER_PART = 20_000
@@ -65,14 +65,16 @@ def _lists(as_of: date, k: int, active_days: int) -> None:
 
 def _write(attempt: Attempt, k: int, active_days: int) -> tuple[list[dict], dict]:
     from features.frames import broadcast, per_bucket
-    from jobs.spark_context import spark_context
+    from jobs.spark_context import begin, spark_context
 
-    as_of, context = attempt.plan.as_of, spark_context("nightreel")
+    begin("nightreel")  # starts while the neighbours are computed
+    as_of = attempt.plan.as_of
     model = lineage.model_of(as_of)
     task = Task(storage.home(), night_tables(as_of), model, lineage.resolve("ann_index", as_of) if model else None,
                 best_baseline(as_of), attempt.folder, k, active_days)
+    made, context = shared_by_workers(task), spark_context("nightreel")
     parts = _parts(task, context.defaultParallelism if context else 1)
-    with broadcast(context, night_neighbours(task.tables) if model else None) as shared:
+    with broadcast(context, made) as shared:
         accounts = per_bucket(context, lambda part, buckets: write_lists(task, shared(), part, buckets), parts)
     counts = {name: sum(account[name] for account in accounts) for name in ("users", "short_users")}
     return accounts, counts | {"model": model.identity if model else "none", "k": k,

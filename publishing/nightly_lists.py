@@ -1,7 +1,7 @@
 """The lists of a night, part by part: what a worker does with its buckets of users.
 
-A worker loads night, model and index once and keeps them while it lives. Users are taken in groups of buckets and in
-order of id, in batches that follow from the night alone, so lists are the same whatever the parallelism.
+A worker is handed the night, loads model and index once and keeps them while it lives. Users are taken in groups of
+buckets and in order of id, in batches that follow from the night alone, so lists are the same whatever the parallelism.
 """
 
 import os
@@ -53,15 +53,28 @@ class Task:
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
-    """What a worker keeps: the night and, where there is one, its model (of training.bundle) and index."""
+class Shared:
+    """What is made once for all workers: the night and, where there is a model, its neighbours."""
 
     night: Night
-    model: object | None
-    retrieval: Retrieval | None
+    neighbours: Neighbours | None
 
 
-def night_neighbours(tables: NightTables) -> Neighbours:
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """What a worker keeps: the night's model (of training.bundle) and index."""
+
+    model: object
+    retrieval: Retrieval
+
+
+def shared_by_workers(task: Task) -> Shared:
+    """The night of a task, and the neighbours that its model's lists need."""
+    night = load_night(task.tables.as_of, tables=task.tables)
+    return Shared(night, night_neighbours(night, task.tables) if task.model else None)
+
+
+def night_neighbours(night: Night, tables: NightTables) -> Neighbours:
     """Neighbours from the histories of whole groups of buckets, as many as hold about five million plays: a fixed
     random sample of a large service's users, all of a small one's."""
     parts, known, count = [], 0, groups(tables)
@@ -78,7 +91,7 @@ def night_neighbours(tables: NightTables) -> Neighbours:
                      offsets=ragged.offsets_of(plays), video_ids=np.concatenate([part.video_ids for part in parts]),
                      seen_offsets=ragged.offsets_of(seen),
                      seen_video_ids=np.concatenate([part.seen_video_ids for part in parts]))
-    return neighbours(load_night(tables.as_of, tables=tables), people)
+    return neighbours(night, people)
 
 
 def groups(tables: NightTables) -> int:
@@ -93,9 +106,9 @@ def buckets_of(group: int, tables: NightTables) -> list[int]:
     return list(range(group, BUCKETS, groups(tables)))
 
 
-def write_lists(task: Task, shared: Neighbours | None, part: int, buckets: list[int]) -> list[dict]:
+def write_lists(task: Task, shared: Shared, part: int, buckets: list[int]) -> list[dict]:
     """Write the lists of the users in these buckets as one file; returns its account, with `users` and how many of
-    them got fewer than K rows (`short_users`). shared: neighbours of the night, None without a model.
+    them got fewer than K rows (`short_users`).
 
     ValueError when the buckets are not whole groups.
     """
@@ -109,7 +122,7 @@ def write_lists(task: Task, shared: Neighbours | None, part: int, buckets: list[
     group_of = bucket_of(everyone.user_ids) % count
     for group in mine:
         people = take_users(everyone, np.flatnonzero(group_of == group))
-        for batch in batches(people, loaded(task).night.size, rows_for(task.k)):
+        for batch in batches(people, shared.night.size, rows_for(task.k)):
             rows = list_rows(task, shared, batch)
             lengths = np.bincount(np.searchsorted(batch.user_ids, rows["user_id"].to_numpy()), minlength=batch.size)
             users, short = users + batch.size, short + int((lengths < task.k).sum())
@@ -127,30 +140,27 @@ def batches(users: Users, videos: int, length: int) -> Iterator[Users]:
         yield take_users(users, np.arange(start, min(start + size, users.size)))
 
 
-def list_rows(task: Task, shared: Neighbours | None, users: Users) -> pa.Table:
+def list_rows(task: Task, shared: Shared, users: Users) -> pa.Table:
     """The lists of one batch as rows of `recommendations`."""
-    have, length = loaded(task), rows_for(task.k)
-    if have.model is None or shared is None:
-        return baseline_rows(have.night, users, task.baseline, length)
+    night, length = shared.night, rows_for(task.k)
+    if shared.neighbours is None:
+        return baseline_rows(night, users, task.baseline, length)
+    have = loaded(task, night)
     vectors = have.model.user_vectors(users)
-    ranked = ranked_lists(have.night, users, shared, have.retrieval, vectors, have.model.score, funnel_rules(length))
-    return rows_of(have.night, users, ranked, shared, have.retrieval)
+    ranked = ranked_lists(night, users, shared.neighbours, have.retrieval, vectors, have.model.score, funnel_rules(length))
+    return rows_of(night, users, ranked, shared.neighbours, have.retrieval)
 
 
-def loaded(task: Task) -> Loaded:
-    """Night, model and index of a task; a worker keeps those of the last one, by content."""
-    key = (*(manifest.content_hash for manifest in task.tables.manifests.values()), task.tables.as_of,
-           task.tables.blocked, *(manifest and manifest.content_hash for manifest in (task.model, task.index)))
+def loaded(task: Task, night: Night) -> Loaded:
+    """Model and index of a task; a worker keeps those of the last one, by content."""
+    key = task.model.content_hash, task.index.content_hash
     if key not in _KEPT:
         _KEPT.clear()
-        _KEPT[key] = _load(task)
+        _KEPT[key] = _load(task, night)
     return _KEPT[key]
 
 
-def _load(task: Task) -> Loaded:
-    night = load_night(task.tables.as_of, tables=task.tables)
-    if task.model is None or task.index is None:
-        return Loaded(night, None, None)
+def _load(task: Task, night: Night) -> Loaded:
     import faiss  # a night without a model starts without them
     import torch
 
@@ -161,4 +171,4 @@ def _load(task: Task) -> Loaded:
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
     index = ann_index.load(task.index, night.video_ids, task.model)
-    return Loaded(night, bundle.load(task.model), ann_index.retrieval_of(index))
+    return Loaded(bundle.load(task.model), ann_index.retrieval_of(index))

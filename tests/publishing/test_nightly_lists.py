@@ -13,7 +13,7 @@ from funnel.ranking import FEATURE_NAMES, Features
 from lake import numbered_log, snapshot, storage
 from publishing import ann_index, nightly_lists
 from publishing.baseline import fallback_rows
-from publishing.nightly_lists import Loaded, Task, night_neighbours, rows_for, write_lists
+from publishing.nightly_lists import Loaded, Task, rows_for, shared_by_workers, write_lists
 from tests.funnel.tables import write_night
 from tests.funnel.worlds import AS_OF, random_night, random_users
 
@@ -42,9 +42,7 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Task:
     write_night(night, random_users(night, 120), removed={-8: "gone"})
     numbered_log.append("blocks", lambda _: {"video_id": int(night.video_ids[5]), "from": AS_OF.isoformat()})
     index = ann_index.build(WholeNumbers().video_vectors(load_night(AS_OF)))
-    monkeypatch.setattr(nightly_lists, "_load", lambda task: Loaded(
-        load_night(AS_OF), WholeNumbers() if task.model else None,
-        ann_index.retrieval_of(index) if task.model else None))
+    monkeypatch.setattr(nightly_lists, "_load", lambda task, night: Loaded(WholeNumbers(), ann_index.retrieval_of(index)))
     folder = storage.join("lake", "recommendations", "attempt")
     return Task(str(tmp_path), night_tables(AS_OF), MODEL, MODEL, "decayed", folder, 20, 0)
 
@@ -54,20 +52,20 @@ def buckets_of(accounts: list[dict]) -> dict[str, str]:
 
 
 def test_parts_make_the_same_rows_however_they_are_dealt(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    near = night_neighbours(task.tables)
+    shared = shared_by_workers(task)
     assert nightly_lists.groups(task.tables) == 1
     monkeypatch.setattr(nightly_lists, "USERS_PER_GROUP", 20)
     assert nightly_lists.groups(task.tables) == 8, "120 users, about 20 together, a power of two"
     dealt = {parts: [account for part in range(parts) for account in
-                     write_lists(task, near, part, list(range(part, 64, parts)))] for parts in (1, 2, 8)}
+                     write_lists(task, shared, part, list(range(part, 64, parts)))] for parts in (1, 2, 8)}
     assert buckets_of(dealt[1]) == buckets_of(dealt[2]) == buckets_of(dealt[8])
     assert dealt[1][0]["users"] == 120 and dealt[1][0]["short_users"] == 0 and json.dumps(dealt)
     with pytest.raises(ValueError, match="at most 8 parts"):
-        write_lists(task, near, 0, list(range(0, 64, 16)))
+        write_lists(task, shared, 0, list(range(0, 64, 16)))
 
 
 def test_lists_hold_spare_rows_and_nothing_that_may_not_be_shown(task: Task) -> None:
-    account, = write_lists(task, night_neighbours(task.tables), 0, list(range(64)))
+    account, = write_lists(task, shared_by_workers(task), 0, list(range(64)))
     rows = pq.read_table(f"{task.folder}/part-00000.parquet")
     assert rows.num_rows == account["rows"] == 120 * rows_for(20) and rows_for(20) == 27
     blocked, = task.tables.blocked
@@ -78,7 +76,7 @@ def test_lists_hold_spare_rows_and_nothing_that_may_not_be_shown(task: Task) -> 
 
 def test_without_a_model_everybody_gets_the_baseline(task: Task) -> None:
     bare = Task(task.home, task.tables, None, None, "7d", task.folder, 20, 0)
-    write_lists(bare, None, 0, list(range(64)))
+    write_lists(bare, shared_by_workers(bare), 0, list(range(64)))
     rows = pq.read_table(f"{task.folder}/part-00000.parquet").sort_by([("user_id", "ascending"), ("rank", "ascending")])
     assert set(rows["source"].to_pylist()) == {"popular"} and rows.num_rows == 120 * rows_for(20)
     for user in rows["user_id"].unique().to_pylist()[:20]:
