@@ -2,73 +2,82 @@
 
 All in one file, because numba compiles anew what a changed file holds, not what calls it from another one.
 
-The best n of many are kept in a heap: `scores` and `ids` of length n, of which `held` are used, the worst at the root.
-The order is pinned: larger scores first, ties by the smaller id.
+The best n of many are kept as keys: u64 that ascend as scores fall, ties by the smaller id. Keys are appended while they
+have room, then the n smallest are chosen, and from then on what scores less than the n-th is passed over. A heap would
+move numbers about for each that comes.
 """
 
 import numpy as np
 from numba import njit
 
 STRETCH = 128
-
-@njit(cache=True, inline="always")
-def before(score: float, number: int, other_score: float, other: int) -> bool:
-    """Whether one comes before the other."""
-    return score > other_score or (score == other_score and number < other)
+ROOM = 3  # times n: how many keys are held before the best n are chosen
+SIGN, LOW = np.uint32(1 << 31), np.uint64(0xFFFFFFFF)
 
 
 @njit(cache=True)
-def offer(scores: np.ndarray, ids: np.ndarray, held: int, score: float, number: int) -> int:
-    """Keep (score, number) when it is among the best n; returns how many are held then."""
-    if held < len(scores):
-        child = held
-        while child > 0 and before(scores[(child - 1) // 2], ids[(child - 1) // 2], score, number):
-            scores[child], ids[child] = scores[(child - 1) // 2], ids[(child - 1) // 2]
-            child = (child - 1) // 2
-        scores[child], ids[child] = score, number
-        return held + 1
-    if held and before(score, number, scores[0], ids[0]):
-        _sink(scores, ids, held, score, number)
-    return held
+def key_of(score: float, number: int) -> int:
+    """u64 of an f32 score and a number from 0 to 2^32 - 1."""
+    bits = np.float32(score + np.float32(0)).view(np.uint32)  # -0.0 is 0.0
+    falling = np.uint32(bits if bits & SIGN else ~(bits | SIGN))
+    return (np.uint64(falling) << np.uint64(32)) | np.uint64(number)
 
 
 @njit(cache=True)
-def in_order(scores: np.ndarray, ids: np.ndarray, held: int) -> None:
-    """Turn the heap into the list, best first."""
-    for last in range(held - 1, 0, -1):
-        score, number = scores[last], ids[last]
-        scores[last], ids[last] = scores[0], ids[0]
-        _sink(scores, ids, last, score, number)
+def score_of(key: int) -> float:
+    """The f32 score of a key."""
+    falling = np.uint32(key >> np.uint64(32))
+    return np.uint32(falling if falling & SIGN else ~(falling | SIGN)).view(np.float32)
 
 
 @njit(cache=True)
-def _sink(scores: np.ndarray, ids: np.ndarray, held: int, score: float, number: int) -> None:
-    """Put (score, number) at the root's place, below whatever is worse."""
-    place = 0
-    while 2 * place + 1 < held:
-        child = 2 * place + 1
-        if child + 1 < held and before(scores[child], ids[child], scores[child + 1], ids[child + 1]):
-            child += 1
-        if not before(score, number, scores[child], ids[child]):
-            break
-        scores[place], ids[place] = scores[child], ids[child]
-        place = child
-    scores[place], ids[place] = score, number
+def number_of(key: int) -> int:
+    """The number of a key."""
+    return np.int64(key & LOW)
 
 
 @njit(cache=True)
-def offer_columns(scores: np.ndarray, numbers: np.ndarray, best: np.ndarray, ids: np.ndarray, held: np.ndarray) -> None:
-    """Offer scores f32[U, W] of numbers i64[W] to each row's best f32[U, n] and ids i64[U, n]. Whole stretches below a
-    row's border are passed over."""
+def choose(keys: np.ndarray, held: int, n: int) -> float:
+    """Bring the n smallest of the first `held` distinct keys to the front, in any order but that the largest of them
+    comes last; returns its score. 0 < n <= held. Source: Hoare, "Algorithm 65: Find", CACM 1961."""
+    low, high = 0, held - 1
+    while low < high:
+        middle = (low + high) // 2
+        keys[middle], keys[high] = keys[high], keys[middle]
+        pivot, border = keys[high], low
+        for place in range(low, high):  # without a branch on what can't be foreseen
+            key = keys[place]
+            keys[place] = keys[border]
+            keys[border] = key
+            border += key < pivot
+        keys[high], keys[border] = keys[border], keys[high]
+        if border <= n - 1:
+            low = border + 1
+        if border >= n - 1:
+            high = border - 1
+    return score_of(keys[n - 1])
+
+
+@njit(cache=True)
+def offer_columns(scores: np.ndarray, numbers: np.ndarray, keys: np.ndarray, held: np.ndarray, border: np.ndarray,
+                  n: int) -> None:
+    """Offer scores f32[U, W] of numbers i64[W] to each row's best n: keys u64[U, more than n], of which held i64[U] are
+    used, and border f32[U], below which no score is among them (-inf at first). Whole stretches below a row's border are
+    passed over."""
     for row in range(len(scores)):
-        mine, my_ids, count = best[row], ids[row], held[row]
+        mine, count, least = keys[row], held[row], border[row]
         for start in range(0, scores.shape[1], STRETCH):
             stretch = scores[row, start:start + STRETCH]
-            if count < len(mine) or _any_reaches(stretch, mine[0]):
+            if _any_reaches(stretch, least):
                 for place in range(len(stretch)):
-                    if count < len(mine) or stretch[place] >= mine[0]:
-                        count = offer(mine, my_ids, count, stretch[place], numbers[start + place])
-        held[row] = count
+                    if stretch[place] >= least:
+                        if count == len(mine):
+                            least, count = choose(mine, count, n), n
+                        mine[count] = key_of(stretch[place], numbers[start + place])
+                        count += 1
+        if count > n + n // 4:
+            least, count = choose(mine, count, n), n
+        held[row], border[row] = count, least
 
 
 @njit(cache=True)
@@ -81,10 +90,21 @@ def _any_reaches(scores: np.ndarray, border: float) -> bool:
 
 
 @njit(cache=True)
-def rows_in_order(best: np.ndarray, ids: np.ndarray, held: np.ndarray) -> None:
-    """Every row's heap as a list, best first."""
+def in_order(keys: np.ndarray, held: int, n: int) -> int:
+    """Sort the n smallest of the first `held` keys, or all of them where they are fewer; returns how many."""
+    if held > n:
+        choose(keys, held, n)
+        held = n
+    keys[:held].sort()
+    return held
+
+
+@njit(cache=True)
+def rows_in_order(keys: np.ndarray, held: np.ndarray, best: np.ndarray, ids: np.ndarray) -> None:
+    """Every row's best as lists, best first: scores f32[U, n] and numbers i64[U, n]."""
     for row in range(len(best)):
-        in_order(best[row], ids[row], held[row])
+        for place in range(in_order(keys[row], held[row], best.shape[1])):
+            best[row, place], ids[row, place] = score_of(keys[row, place]), number_of(keys[row, place])
 
 
 @njit(cache=True, nogil=True)
@@ -98,6 +118,7 @@ def co_watched(user_offsets: np.ndarray, user_videos: np.ndarray, video_offsets:
     videos = len(video_offsets) - 1
     norm = np.sqrt(np.diff(video_offsets)).astype(np.float32)
     total, touched = np.zeros(videos, np.float32), np.empty(videos, np.int32)
+    keys = np.empty(ROOM * ids.shape[1], np.uint64)
     for video in range(videos):
         count = 0
         for user in video_users[video_offsets[video]:video_offsets[video + 1]]:
@@ -109,7 +130,7 @@ def co_watched(user_offsets: np.ndarray, user_videos: np.ndarray, video_offsets:
         total[video] = 0
         for place in range(count):
             total[touched[place]] /= norm[video] * norm[touched[place]] + shrink
-        held[video] = _strongest(total, touched, count, scores[video], ids[video])
+        held[video] = _strongest(total, touched, count, keys, scores[video], ids[video])
 
 
 @njit(cache=True, nogil=True)
@@ -122,6 +143,7 @@ def followed(row: np.ndarray, video: np.ndarray, video_offsets: np.ndarray, vide
     """
     videos = len(video_offsets) - 1
     total, touched = np.zeros(videos, np.float32), np.empty(videos, np.int32)
+    keys = np.empty(ROOM * ids.shape[1], np.uint64)
     for first in range(videos):
         count = 0
         for place in video_places[video_offsets[first]:video_offsets[first + 1]]:
@@ -137,21 +159,26 @@ def followed(row: np.ndarray, video: np.ndarray, video_offsets: np.ndarray, vide
         total[first] = 0
         for place in range(count):
             total[touched[place]] /= plays + shrink
-        held[first] = _strongest(total, touched, count, scores[first], ids[first])
+        held[first] = _strongest(total, touched, count, keys, scores[first], ids[first])
 
 
 @njit(cache=True)
-def _strongest(total: np.ndarray, touched: np.ndarray, count: int, scores: np.ndarray, ids: np.ndarray) -> int:
-    """Keep the best positive totals of the first `count` touched, and set all of them to 0 again."""
+def _strongest(total: np.ndarray, touched: np.ndarray, count: int, keys: np.ndarray, scores: np.ndarray,
+               ids: np.ndarray) -> int:
+    """Keep the best positive totals of the first `count` touched, in order, and set all of them to 0 again."""
     held, border = 0, np.float32(0)
     for place in range(count):
         number = touched[place]
         score = total[number]
         total[number] = 0
         if score > 0 and score >= border:
-            held = offer(scores, ids, held, score, number)
-            if held and held == len(scores):
-                border = scores[0]
+            if held == len(keys):
+                border, held = choose(keys, held, len(ids)), len(ids)
+            keys[held] = key_of(score, number)
+            held += 1
+    held = in_order(keys, held, len(ids))
+    for place in range(held):
+        scores[place], ids[place] = score_of(keys[place]), number_of(keys[place])
     return held
 
 
@@ -202,9 +229,9 @@ def gather(seen: tuple, listed: tuple, listed_codes: np.ndarray, listed_most: np
     room = (users * most + 1023) // 1024 * 1024 + 48
     scores, ranks = np.empty((sources, room), np.float32), np.empty((sources, room), np.int32)
     slot_of, found, code = np.full(videos, FREE, np.int32), np.empty(most, np.int64), np.empty(most, np.uint8)
-    score_of, rank_of = np.zeros((most, sources), np.float32), np.zeros((most, sources), np.int32)
+    worth_of, rank_of = np.zeros((most, sources), np.float32), np.zeros((most, sources), np.int32)
     total, touched = np.zeros((len(near), videos), np.float32), np.empty((len(near), videos + 1), np.int32)
-    counts, best, best_ids = np.zeros(len(near), np.int64), np.empty(most, np.float32), np.empty(most, np.int64)
+    counts, keys = np.zeros(len(near), np.int64), np.empty(ROOM * most, np.uint64)
     written, short = 0, 0
     for user in range(users):
         used = 0
@@ -219,15 +246,14 @@ def gather(seen: tuple, listed: tuple, listed_codes: np.ndarray, listed_most: np
                     rank += 1
                     used = _found(slot_of, found, used, video)
                     slot = slot_of[video]
-                    rank_of[slot, listed_codes[n]], score_of[slot, listed_codes[n]] = rank, listed[n][1][user, place]
+                    rank_of[slot, listed_codes[n]], worth_of[slot, listed_codes[n]] = rank, listed[n][1][user, place]
         for n in range(len(near)):
             counts[n] = _reach(total[n], touched[n], user, plays[n], near[n])
-            held = _best_unseen(total[n], touched[n, :counts[n]], slot_of, best[:near_most[n]], best_ids[:near_most[n]])
-            in_order(best, best_ids, held)
-            for place in range(held):
-                used = _found(slot_of, found, used, best_ids[place])
-                slot = slot_of[best_ids[place]]
-                rank_of[slot, near_codes[n]], score_of[slot, near_codes[n]] = place + 1, best[place]
+            for place in range(_best_unseen(total[n], touched[n, :counts[n]], slot_of, keys, near_most[n])):
+                video = number_of(keys[place])
+                used = _found(slot_of, found, used, video)
+                slot = slot_of[video]
+                rank_of[slot, near_codes[n]], worth_of[slot, near_codes[n]] = place + 1, score_of(keys[place])
         for slot in range(used):
             code[slot] = _best_source(rank_of[slot], personal)
         for video in order[order_of[user]]:
@@ -241,12 +267,12 @@ def gather(seen: tuple, listed: tuple, listed_codes: np.ndarray, listed_most: np
             slot = slot_of[video]
             user_of[written], video_of[written], source_of[written] = user, video, code[slot]
             for source in range(sources):
-                scores[source, written], ranks[source, written] = score_of[slot, source], rank_of[slot, source]
+                scores[source, written], ranks[source, written] = worth_of[slot, source], rank_of[slot, source]
             for n in range(looked_up):
                 scores[near_codes[n], written] = total[n, video]
             written += 1
         slot_of[mine], slot_of[found[:used]] = FREE, FREE
-        rank_of[:used], score_of[:used] = 0, 0
+        rank_of[:used], worth_of[:used] = 0, 0
         for n in range(len(near)):
             for video in touched[n, :counts[n]]:
                 total[n, video] = 0
@@ -281,17 +307,17 @@ def _reach(total: np.ndarray, touched: np.ndarray, user: int, plays: tuple, near
 
 
 @njit(cache=True)
-def _best_unseen(total: np.ndarray, touched: np.ndarray, slot_of: np.ndarray, scores: np.ndarray,
-                 ids: np.ndarray) -> int:
-    """Keep the best positive totals of what is touched and not seen."""
+def _best_unseen(total: np.ndarray, touched: np.ndarray, slot_of: np.ndarray, keys: np.ndarray, n: int) -> int:
+    """The keys of the best n positive totals of what is touched and not seen, in order; returns how many."""
     held, border = 0, np.float32(0)
     for video in touched:
         score = total[video]
         if score > 0 and score >= border and slot_of[video] != SEEN:
-            held = offer(scores, ids, held, score, video)
-            if held and held == len(scores):
-                border = scores[0]
-    return held
+            if held == ROOM * n:
+                border, held = choose(keys, held, n), n
+            keys[held] = key_of(score, video)
+            held += 1
+    return in_order(keys, held, n)
 
 
 @njit(cache=True)

@@ -66,18 +66,16 @@ def _blocks(video_vectors: np.ndarray, leading: np.ndarray) -> list[Block]:
 
 def _top(blocks: list[Block], leading: np.ndarray, user_vectors: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """The same for some users, the most promising blocks first."""
-    best = np.empty((len(user_vectors), n), np.float32)
-    index, held = np.empty(best.shape, np.int64), np.zeros(len(best), np.int64)
-    bounds = _bounds(blocks, leading, user_vectors) if n and len(best) else np.zeros((0, 0), np.float32)
+    best = Best.of(len(user_vectors), n)
+    bounds = _bounds(blocks, leading, user_vectors) if n and len(user_vectors) else np.zeros((0, 0), np.float32)
     room = np.empty((len(user_vectors), VIDEOS_AT_ONCE), np.float32)
     for place in np.argsort(-bounds.max(axis=1, initial=-np.inf), kind="stable"):
         block = blocks[place]
-        if held[0] == n and (bounds[place] < best[:, 0]).all():
+        if (bounds[place] < best.border).all():
             continue
         scores = np.matmul(user_vectors, block.vectors, out=room if len(block.numbers) == VIDEOS_AT_ONCE else None)
-        compiled.offer_columns(scores, block.numbers, best, index, held)
-    compiled.rows_in_order(best, index, held)
-    return index, best
+        best.offer(scores, block.numbers)
+    return best.lists()
 
 
 def _bounds(blocks: list[Block], leading: np.ndarray, user_vectors: np.ndarray) -> np.ndarray:
@@ -90,14 +88,37 @@ def _bounds(blocks: list[Block], leading: np.ndarray, user_vectors: np.ndarray) 
     return bounds + ROUNDING * largest
 
 
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The best n of what R rows are offered, as `compiled.offer_columns` keeps them."""
+
+    n: int
+    keys: np.ndarray
+    held: np.ndarray
+    border: np.ndarray
+
+    @staticmethod
+    def of(rows: int, n: int) -> "Best":
+        return Best(n, np.empty((rows, compiled.ROOM * n), np.uint64), np.zeros(rows, np.int64),
+                    np.full(rows, -np.inf, np.float32))
+
+    def offer(self, scores: np.ndarray, numbers: np.ndarray) -> None:
+        """Offer every row its scores f32[R, W] of numbers i64[W]."""
+        compiled.offer_columns(scores, numbers, self.keys, self.held, self.border, self.n)
+
+    def lists(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers i64[R, n] and scores f32[R, n], best first; each row was offered at least n."""
+        index, best = np.empty((len(self.held), self.n), np.int64), np.empty((len(self.held), self.n), np.float32)
+        compiled.rows_in_order(self.keys, self.held, best, index)
+        return index, best
+
+
 def best_columns(scores: np.ndarray, n: int) -> np.ndarray:
     """i64[R, n]: columns of the n largest scores of each row, falling; ties, at the border too, by column."""
-    best, index = np.empty((len(scores), n), np.float32), np.empty((len(scores), n), np.int64)
-    held = np.zeros(len(scores), np.int64)
+    best = Best.of(len(scores), n)
     if n:
-        compiled.offer_columns(scores, np.arange(scores.shape[1]), best, index, held)
-    compiled.rows_in_order(best, index, held)
-    return index
+        best.offer(scores, np.arange(scores.shape[1]))
+    return best.lists()[0]
 
 
 def nearness(video_vectors: np.ndarray, user_vectors: np.ndarray, user_index: np.ndarray,
