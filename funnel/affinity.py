@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from funnel import compiled
 from funnel.candidates import Candidates
 from funnel.night import Night, Users
 from funnel.recent import recent
@@ -25,13 +26,11 @@ def creator_affinity(night: Night, users: Users, candidates: Candidates) -> tupl
     """f32[N] twice: log of how many of the last 50 plays are of the same creator, and their share; 0 when unknown."""
     known = recent(night, users)
     creators, code = _creators(night)
-    played = code[known.video_index]
-    pairs, counts = np.unique((known.row * (len(creators) + 1) + played)[played >= 0], return_counts=True)
-    wanted = code[candidates.video_index]
-    place = index_in(pairs, candidates.user_index * (len(creators) + 1) + wanted)
-    found = np.append(counts, 0).astype(np.float32)[np.where(wanted >= 0, place, -1)]
-    total = np.maximum(np.diff(known.offsets), 1).astype(np.float32)
-    return np.log1p(found), found / total[candidates.user_index]
+    found = compiled.alike(known.offsets, code[known.video_index], candidates.offsets, code[candidates.video_index],
+                           len(creators))
+    plays = np.diff(known.offsets)
+    logs = np.log1p(np.arange(plays.max(initial=0) + 1, dtype=np.float32))
+    return np.take(logs, found), found.astype(np.float32) / np.maximum(plays, 1).astype(np.float32)[candidates.user_index]
 
 
 @lru_cache(maxsize=4)

@@ -390,3 +390,22 @@ def strongest(played: np.ndarray, video: np.ndarray, indptr: np.ndarray, indices
             if place < high and indices[place] == video[row] and data[place] > most:
                 found[row], most = play, data[place]
     return found
+
+
+@njit(cache=True)
+def alike(play_offsets: np.ndarray, played: np.ndarray, offsets: np.ndarray, kind: np.ndarray, kinds: int) -> np.ndarray:
+    """i64[N]: how many of a user's plays are of the same kind as each of its candidates; 0 for -1.
+
+    played: i64[n] kinds of the plays, of user u the places play_offsets[u] … play_offsets[u + 1]; kind: i64[N] of the
+    candidates, likewise.
+    """
+    found, count = np.zeros(len(kind), np.int64), np.zeros(kinds + 1, np.int64)  # the last is that of -1
+    for user in range(len(offsets) - 1):
+        mine = played[play_offsets[user]:play_offsets[user + 1]]
+        for one in mine:
+            count[one] += one >= 0
+        for place in range(offsets[user], offsets[user + 1]):
+            found[place] = count[kind[place]]
+        for one in mine:
+            count[one] = 0
+    return found

@@ -27,8 +27,8 @@ NEIGHBOUR_PLAYS = 5_000_000
 USERS_READ = 50_000
 USERS_PER_GROUP = 512
 BATCH_CELLS = 1 << 26
-BATCH_CANDIDATES = 1 << 18
-BATCH_USERS = (16, 512)
+BATCH_CANDIDATES = 1 << 19
+BATCH_USERS = (16, 640)  # a group of about 512 users is one batch: each has its price
 _KEPT: dict[tuple, "Loaded"] = {}
 
 
@@ -132,12 +132,12 @@ def write_lists(task: Task, shared: Shared, part: int, buckets: list[int]) -> li
 
 
 def batches(users: Users, videos: int, length: int) -> Iterator[Users]:
-    """Users in order of id, so many at a time that neither users × videos nor their candidates for lists of `length`
-    rows grow with the world."""
+    """Users in order of id, about as many each time, and so few that neither users × videos nor their candidates for
+    lists of `length` rows grow with the world."""
     each = sum(asdict(funnel_rules(length).candidates).values())
     size = int(np.clip(min(BATCH_CELLS // max(videos, 1), BATCH_CANDIDATES // each), *BATCH_USERS))
-    for start in range(0, users.size, size):
-        yield take_users(users, np.arange(start, min(start + size, users.size)))
+    for rows in np.array_split(np.arange(users.size), -(-users.size // size)) if users.size else ():
+        yield take_users(users, rows)
 
 
 def list_rows(task: Task, shared: Shared, users: Users) -> pa.Table:

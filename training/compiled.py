@@ -16,6 +16,7 @@ P0, P1, P2, P3, P4, P5, P6 = (f(4.89352455891786e-03), f(6.37261928875436e-04), 
                               f(-2.76076847742355e-16))
 Q0, Q1, Q2, Q3 = f(4.89352518554385e-03), f(2.26843463243900e-03), f(1.18534705686654e-04), f(1.19825839466702e-06)
 HALF = f(0.5)
+FUSED = {"contract"}  # a product and a sum may be one instruction; nothing else is taken apart
 
 
 @njit(cache=True, inline="always", error_model="numpy")
@@ -40,19 +41,26 @@ def standardised(columns: np.ndarray, places: np.ndarray, mean: np.ndarray, scal
     return made
 
 
-@njit(cache=True, error_model="numpy")
-def first_layer(sums: np.ndarray, videos: np.ndarray, users: np.ndarray, video: np.ndarray, user: np.ndarray,
+@njit(cache=True, error_model="numpy", fastmath=FUSED)
+def first_layer(sums: np.ndarray, begun: bool, videos: np.ndarray, users: np.ndarray, video: np.ndarray, user: np.ndarray,
                 hidden: int) -> None:
-    """Add to sums f32[n, w] of pairs what their video and their user bring, and bend the first `hidden`."""
+    """Add to sums f32[n, w] of pairs (not begun: make them) what their video and their user bring, and bend the first
+    `hidden`."""
     for pair in range(len(sums)):
         mine, of_video, of_user = sums[pair], videos[video[pair]], users[user[pair]]
-        for place in range(hidden):
-            mine[place] = silu(mine[place] + of_video[place] + of_user[place])
-        for place in range(hidden, len(mine)):
-            mine[place] += of_video[place] + of_user[place]
+        if begun:
+            for place in range(hidden):
+                mine[place] = silu(mine[place] + of_video[place] + of_user[place])
+            for place in range(hidden, len(mine)):
+                mine[place] += of_video[place] + of_user[place]
+        else:
+            for place in range(hidden):
+                mine[place] = silu(of_video[place] + of_user[place])
+            for place in range(hidden, len(mine)):
+                mine[place] = of_video[place] + of_user[place]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath=FUSED)
 def bend(sums: np.ndarray, bias: np.ndarray) -> None:
     """sums f32[n, w] becomes silu(sums + bias)."""
     for row in range(len(sums)):
@@ -62,6 +70,27 @@ def bend(sums: np.ndarray, bias: np.ndarray) -> None:
 
 
 LANES = 8
+
+
+@njit(cache=True, error_model="numpy")
+def heads(x: np.ndarray, deep: np.ndarray, line: np.ndarray) -> np.ndarray:
+    """f32[n, H]: line f32[n, H] and the products of x f32[n, h] with deep f32[H, h]."""
+    made, lanes = np.empty(line.shape, np.float32), np.empty(LANES, np.float32)
+    whole = x.shape[1] // LANES * LANES
+    for row in range(len(x)):
+        mine = x[row]
+        for head in range(len(deep)):
+            weight, total = deep[head], line[row, head]
+            lanes[:] = 0
+            for start in range(0, whole, LANES):
+                for lane in range(LANES):
+                    lanes[lane] += mine[start + lane] * weight[start + lane]
+            for lane in range(LANES):
+                total += lanes[lane]
+            for place in range(whole, len(mine)):
+                total += mine[place] * weight[place]
+            made[row, head] = total
+    return made
 
 
 @njit(cache=True, error_model="numpy")
@@ -95,7 +124,7 @@ def _total(values: np.ndarray, mean: float, lanes: np.ndarray, squared: bool) ->
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath=FUSED)
 def gated(both: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """f32[n, w] from value and gate, f32[n, 2 w] and their bias: value · silu(gate)."""
     width = both.shape[1] // 2

@@ -31,7 +31,7 @@ class Part:
     def sums(self, columns: np.ndarray) -> np.ndarray:
         """f32[n, h + H]: what columns f32[k, n] add to the first layer's sums."""
         x = compiled.standardised(columns, self.places, self.mean, self.scale, self.clip)
-        return np.matmul(x.T, self.weight) if len(x) else np.zeros((columns.shape[1], self.weight.shape[1]), np.float32)
+        return np.matmul(x.T, self.weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,23 +57,29 @@ class Asked:
         """Weight f32[in, out] and bias f32[out] of the hidden layers after it."""
         return [(_array(layer.weight).T, _array(layer.bias)) for layer in self.network.layers[1:]]
 
+    @cached_property
+    def deep(self) -> np.ndarray:
+        """f32[H, out of the last hidden layer]; without one nothing is left to add to the first layer's sums."""
+        return _array(self.network.deep.weight)[:, :None if self.network.layers else 0]
+
     def part(self, start: int, stop: int) -> Part:
         """The inputs among the features [start, stop)."""
         inside = (self.places >= start) & (self.places < stop)
         return Part(self.places[inside] - start, _array(self.network.mean)[inside], _array(self.network.scale)[inside],
                     np.float32(self.network.clip.cpu()), np.ascontiguousarray(self.first[0][inside]))
 
-    def logits(self, sums: np.ndarray, videos: np.ndarray, users: np.ndarray, video: np.ndarray,
+    def logits(self, sums: np.ndarray | None, videos: np.ndarray, users: np.ndarray, video: np.ndarray,
                user: np.ndarray) -> np.ndarray:
-        """f32[n, H] of pairs from the parts of the first layer's sums: f32[n, h + H] of the pairs, which is overwritten,
-        f32[V, h + H] and f32[U, h + H]."""
-        hidden = sums.shape[1] - len(self.network.heads) if self.network.layers else 0
-        compiled.first_layer(sums, videos, users, video, user, hidden)
-        x, line = sums[:, :hidden], sums[:, hidden:]
+        """f32[n, H] of pairs from the parts of the first layer's sums: f32[n, h + H] of the pairs, which is overwritten
+        (None: the network asks nothing of pairs), f32[V, h + H] and f32[U, h + H]."""
+        made = np.empty((len(video), videos.shape[1]), np.float32) if sums is None else sums
+        hidden = made.shape[1] - len(self.deep) if self.network.layers else 0
+        compiled.first_layer(made, sums is not None, videos, users, video, user, hidden)
+        x = made[:, :hidden]
         for weight, bias in self.rest:
             x = x @ weight
             compiled.bend(x, bias)
-        return x @ _array(self.network.deep.weight).T + line if hidden else line
+        return compiled.heads(x, self.deep, made[:, hidden:])
 
 
 class Scorer:
@@ -98,8 +104,8 @@ def _logits(asked: Asked, videos: np.ndarray, features: Features) -> np.ndarray:
     found = np.empty((len(features.video_index), len(asked.network.heads)), np.float32)
     for start in range(0, len(found), ROWS):
         part = slice(start, start + ROWS)
-        found[part] = asked.logits(of_pairs.sums(features.pair[:, part]), videos, users, features.video_index[part],
-                                   features.user_index[part])
+        sums = of_pairs.sums(features.pair[:, part]) if len(of_pairs.places) else None
+        found[part] = asked.logits(sums, videos, users, features.video_index[part], features.user_index[part])
     return found
 
 

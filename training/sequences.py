@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,38 +17,39 @@ SECOND_US = 1_000_000
 @dataclass(frozen=True, eq=False)
 class Sequences:
     """U histories cut to their last plays, oldest first. offsets: i64[U+1] into video i64[N] (the place of the play's
-    video in a catalogue, -1 where it is not there), event_us i64[N] and liked bool[N]. country: i64[U] places.
-    first: bool[N], the user's first play of that video within the sequence."""
+    video in a catalogue, -1 where it is not there), video_ids and event_us i64[N] and liked bool[N]. country: i64[U]
+    places."""
 
     offsets: np.ndarray
     video: np.ndarray
+    video_ids: np.ndarray
     event_us: np.ndarray
     arrived_us: np.ndarray
     liked: np.ndarray
-    first: np.ndarray
     country: np.ndarray
 
     @property
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
 
+    @cached_property
+    def first(self) -> np.ndarray:
+        """bool[N]: whether it is the user's first play of that video within the sequence. Only training asks."""
+        row = ragged.row_of(self.offsets)
+        order = np.lexsort((np.arange(len(row)), self.video_ids, row))
+        repeated = (np.diff(row[order], prepend=-1) == 0) & (np.diff(self.video_ids[order], prepend=-2) == 0)
+        first = np.ones(len(row), bool)
+        first[order[repeated]] = False
+        return first
+
 
 def of_users(users: Users, video_ids: np.ndarray, names: Vocabulary, length: int) -> Sequences:
     """The last `length` plays of each user; video_ids: the catalogue, ascending."""
     kept = ragged.last(users.offsets, length)
     flat, offsets = np.flatnonzero(kept), ragged.keep(users.offsets, kept)
-    video = vocabulary.places(video_ids, users.video_ids[flat]) - 1
-    return Sequences(offsets, video, users.event_us[flat], users.arrived_us[flat], users.liked[flat],
-                     _first(offsets, users.video_ids[flat]), vocabulary.name_places(names.countries, users.countries))
-
-
-def _first(offsets: np.ndarray, video: np.ndarray) -> np.ndarray:
-    row = ragged.row_of(offsets)
-    order = np.lexsort((np.arange(len(video)), video, row))
-    repeated = (np.diff(row[order], prepend=-1) == 0) & (np.diff(video[order], prepend=-2) == 0)
-    first = np.ones(len(video), bool)
-    first[order[repeated]] = False
-    return first
+    played = users.video_ids[flat]
+    return Sequences(offsets, vocabulary.places(video_ids, played) - 1, played, users.event_us[flat],
+                     users.arrived_us[flat], users.liked[flat], vocabulary.name_places(names.countries, users.countries))
 
 
 def batches(lengths: np.ndarray, tokens: int, shuffle: np.random.Generator | None = None) -> list[np.ndarray]:
