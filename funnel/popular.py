@@ -17,20 +17,28 @@ RARE_SHARE = 0.25
 def popular_order(night: Night, country: str) -> np.ndarray:
     """i64[V]: every video of the night, best first: decayed plays of a country ("" the world) and the plays of the
     last seven days take turns, then the world's decayed plays; ties by video."""
-    world = night.popularity["decayed"]
-    local = np.zeros(night.size, np.float32)
-    index, weight = night.by_country.get(country, (np.arange(night.size), world))
-    local[index] = weight
-    everyone = np.argsort(-world, kind="stable")
-    decayed = everyone[np.argsort(-local[everyone], kind="stable")]
-    week = everyone[np.argsort(-night.popularity["7d"][everyone], kind="stable")]
+    decayed, week = _world_orders(night)
+    if country in night.by_country:
+        local = np.zeros(night.size, np.float32)
+        index, plays = night.by_country[country]
+        local[index] = plays
+        decayed = decayed[np.argsort(-local[decayed], kind="stable")]
     return _first_of_each(np.stack([decayed, week], axis=1).ravel())
 
 
-def _first_of_each(values: np.ndarray) -> np.ndarray:
-    """Values in order, without repeats."""
-    _, first = np.unique(values, return_index=True)
-    return values[np.sort(first)]
+@lru_cache(maxsize=4)
+def _world_orders(night: Night) -> tuple[np.ndarray, np.ndarray]:
+    """i64[V] twice: every video by decayed plays, and by plays of the last seven days, then by decayed ones."""
+    everyone = np.argsort(-night.popularity["decayed"], kind="stable")
+    return everyone, everyone[np.argsort(-night.popularity["7d"][everyone], kind="stable")]
+
+
+def _first_of_each(places: np.ndarray) -> np.ndarray:
+    """Places in order, without repeats: written from the end on, the first of each is what stays."""
+    order = np.arange(len(places))
+    first = np.zeros(int(places.max(initial=-1)) + 1, np.int64)
+    first[places[::-1]] = order[::-1]
+    return places[first[places] == order]
 
 
 @lru_cache(maxsize=4)
