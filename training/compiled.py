@@ -73,27 +73,6 @@ LANES = 8
 
 
 @njit(cache=True, error_model="numpy")
-def heads(x: np.ndarray, deep: np.ndarray, line: np.ndarray) -> np.ndarray:
-    """f32[n, H]: line f32[n, H] and the products of x f32[n, h] with deep f32[H, h]."""
-    made, lanes = np.empty(line.shape, np.float32), np.empty(LANES, np.float32)
-    whole = x.shape[1] // LANES * LANES
-    for row in range(len(x)):
-        mine = x[row]
-        for head in range(len(deep)):
-            weight, total = deep[head], line[row, head]
-            lanes[:] = 0
-            for start in range(0, whole, LANES):
-                for lane in range(LANES):
-                    lanes[lane] += mine[start + lane] * weight[start + lane]
-            for lane in range(LANES):
-                total += lanes[lane]
-            for place in range(whole, len(mine)):
-                total += mine[place] * weight[place]
-            made[row, head] = total
-    return made
-
-
-@njit(cache=True, error_model="numpy")
 def normed(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """f32[n, d]: a layer norm of every row; sums of eight at a time, one after another they would wait for each other."""
     made, lanes, width = np.empty_like(x), np.empty(LANES, np.float32), x.shape[1]

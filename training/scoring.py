@@ -59,8 +59,8 @@ class Asked:
 
     @cached_property
     def deep(self) -> np.ndarray:
-        """f32[H, out of the last hidden layer]; without one nothing is left to add to the first layer's sums."""
-        return _array(self.network.deep.weight)[:, :None if self.network.layers else 0]
+        """Weight f32[out, H] of the heads on the last hidden layer."""
+        return _array(self.network.deep.weight).T
 
     def part(self, start: int, stop: int) -> Part:
         """The inputs among the features [start, stop)."""
@@ -73,13 +73,13 @@ class Asked:
         """f32[n, H] of pairs from the parts of the first layer's sums: f32[n, h + H] of the pairs, which is overwritten
         (None: the network asks nothing of pairs), f32[V, h + H] and f32[U, h + H]."""
         made = np.empty((len(video), videos.shape[1]), np.float32) if sums is None else sums
-        hidden = made.shape[1] - len(self.deep) if self.network.layers else 0
+        hidden = made.shape[1] - len(self.network.heads) if self.network.layers else 0
         compiled.first_layer(made, sums is not None, videos, users, video, user, hidden)
-        x = made[:, :hidden]
+        x, line = made[:, :hidden], made[:, hidden:]
         for weight, bias in self.rest:
             x = x @ weight
             compiled.bend(x, bias)
-        return compiled.heads(x, self.deep, made[:, hidden:])
+        return x @ self.deep + line if hidden else line
 
 
 class Scorer:
