@@ -66,7 +66,7 @@ def balanced(context: SparkContext | None, task: Callable[[int], dict], sizes: S
     largest begin first, and a few together make one Spark task, since each of those has its price."""
     if context is None:
         return [task(n) for n in range(len(sizes))]
-    hands = [[] for _ in range(min(len(sizes), 4 * context.defaultParallelism))]
+    hands = [[] for _ in range(min(len(sizes), 8 * context.defaultParallelism))]
     load = [0] * len(hands)
     for n in sorted(range(len(sizes)), key=lambda n: (-sizes[n], n)):
         least = load.index(min(load))

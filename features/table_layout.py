@@ -27,22 +27,21 @@ ROWS_AT_ONCE = 2_000_000  # in a row group: what a task holds twice of a bucket,
 
 @dataclass(frozen=True)
 class LayoutWork:
-    """A table to lay out by each of `keys`, in `parts` files each. `columns`: what to keep besides that key, times and
-    tiebreak."""
+    """A table to lay out by each of some keys, in `parts` files each. `keys`: key → what to keep besides it, the times and
+    the tiebreak."""
 
     source: Source
-    keys: tuple[tuple[str, ...], ...]
+    keys: dict[tuple[str, ...], tuple[str, ...]]
     event_time: str
     arrived_at: str
     tiebreak: tuple[str, ...]
-    columns: tuple[str, ...]
     folder: str
     parts: int
 
     def kept(self, *keys: tuple[str, ...]) -> list[str]:
         """The columns of the rows by some of the keys."""
         return list(dict.fromkeys([*(name for key in keys for name in key), self.event_time, self.arrived_at,
-                                   *self.tiebreak, *self.columns]))
+                                   *self.tiebreak, *(name for key in keys for name in self.keys[key])]))
 
 
 def check(work: LayoutWork) -> None:
@@ -79,18 +78,18 @@ def _scatter(work: LayoutWork, number: int) -> dict:
 
 
 def _arrange(work: LayoutWork, n: int, part: int) -> dict:
-    paths = [_path(work, n, number) for number in range(len(work.source.runs))]
+    paths, key = [_path(work, n, number) for number in range(len(work.source.runs))], list(work.keys)[n]
     buckets, groups = range(part, BUCKETS, work.parts), []
 
     def row_groups() -> Iterator[pa.Table]:
         for bucket, rows in zip(buckets, join_files.gather(paths, buckets), strict=True):
-            order = _order(work, work.keys[n], rows)
+            order = _order(work, key, rows)
             for first in range(0, len(order), ROWS_AT_ONCE):
                 groups.append((bucket, len(order[first:first + ROWS_AT_ONCE])))
                 yield rows.take(pa.array(order[first:first + ROWS_AT_ONCE]))
 
     path = f"by-{n}/part-{part:05d}.parquet"
-    join_files.write_laid_out(f"{work.folder}/laid/{path}", _nothing(work, work.keys[n]).schema, row_groups())
+    join_files.write_laid_out(f"{work.folder}/laid/{path}", _nothing(work, key).schema, row_groups())
     return {"path": path, "buckets": [bucket for bucket, _ in groups], "rows": [rows for _, rows in groups]}
 
 

@@ -26,9 +26,9 @@ from lake import storage
 def plan(options: argparse.Namespace, folder: str) -> LayoutWork:
     """The work, checked. ValueError before any of it is done."""
     source = join_sources.of_path(options.table)
-    work = LayoutWork(source, tuple(tuple(key.split(",")) for key in options.key), options.event_time,
-                      options.arrived_at or options.event_time, tuple(options.tiebreak or ()),
-                      tuple(options.columns.split(",") if options.columns else source.schema.names), folder, 1)
+    columns = tuple(options.columns.split(",") if options.columns else source.schema.names)
+    work = LayoutWork(source, {tuple(key.split(",")): columns for key in options.key}, options.event_time,
+                      options.arrived_at or options.event_time, tuple(options.tiebreak or ()), folder, 1)
     table_layout.check(work)
     return work
 

@@ -34,7 +34,7 @@ def places(views: Sequence[AnyView], folder: str) -> dict[str, str]:
         path = join_sources.absolute(name)
         if not join_sources.is_laid_out(path):
             files = [(file, storage.stamp(file)) for file in join_sources.files(path)]
-            asked = _hash([path, *_asked(_of(views, name))])
+            asked = _hash([path, list(_asked(_of(views, name)).items())])
             found[name] = f"{join_sources.absolute(folder)}/{asked}-{_hash(files)}"
     return found
 
@@ -50,10 +50,10 @@ def laid_out(work: Work, places: dict[str, str], context: SparkContext | None) -
 
 def _lay_out(place: str, source: Source, views: Sequence[OwnView], context: SparkContext | None) -> None:
     """Make a layout and put it at its place, where others of the same table have no use any more."""
-    first, (keys, columns) = views[0], _asked(views)
+    first = views[0]
     attempt = f"{place}.{uuid.uuid4().hex[:12]}.attempt"
     try:
-        table_layout.run(LayoutWork(source, keys, first.event_time, first.arrived_at, first.tiebreak, columns, attempt,
+        table_layout.run(LayoutWork(source, _asked(views), first.event_time, first.arrived_at, first.tiebreak, attempt,
                                     parts_for(source.rows, context)), partial(balanced, context))
         if not join_sources.is_laid_out(place):
             publish(f"{attempt}/laid", place)
@@ -75,9 +75,10 @@ def publish(folder: str, out: str) -> None:
     fs.copy_files(inner, wanted, source_filesystem=source, destination_filesystem=target)
 
 
-def _asked(views: Sequence[OwnView]) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
-    """The keys that views look a table up by, and the columns they read."""
-    return tuple(dict.fromkeys(view.table_key for view in views)), tuple(columns_read(views))
+def _asked(views: Sequence[OwnView]) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """The keys that views look a table up by, and the columns that those of a key read."""
+    return {key: tuple(columns_read([view for view in views if view.table_key == key]))
+            for key in dict.fromkeys(view.table_key for view in views)}
 
 
 def _of(views: Sequence[AnyView], table: str) -> list[OwnView]:

@@ -100,8 +100,8 @@ def test_a_table_that_was_laid_out_joins_the_same(seed: int, files: int, parts: 
     view, events = planned.views[0], planned.tables["events"]
     keys = (tuple(theirs for _, theirs in view.key), ("seq",))
     for laid, by in (("laid", keys), ("laid by another key", keys[1:])):
-        layout = table_layout.LayoutWork(events, by, "happened", "arrived", ("seq",), tuple(events.schema.names),
-                                         str(tmp_path / laid), files)
+        layout = table_layout.LayoutWork(events, dict.fromkeys(by, tuple(events.schema.names)), "happened", "arrived",
+                                         ("seq",), str(tmp_path / laid), files)
         table_layout.check(layout)
         assert table_layout.run(layout, in_turn) == events.rows
         source = join_sources.of_path(str(tmp_path / laid / "laid"))
@@ -119,16 +119,16 @@ def test_a_layout_keeps_only_the_columns_that_were_asked_for(mode: str, tmp_path
     planned = work(6, mode, 3, tmp_path)
     view, events = planned.views[0], planned.tables["events"]
     key = tuple(theirs for _, theirs in view.key)
-    layout = table_layout.LayoutWork(events, (("tag",), key), "happened", "arrived", ("seq",), tuple(view.columns_read),
+    layout = table_layout.LayoutWork(events, {("tag",): (), key: tuple(view.columns_read)}, "happened", "arrived", ("seq",),
                                      str(tmp_path), 2)
     table_layout.run(layout, in_turn)
     source = join_sources.of_path(str(tmp_path / "laid"))
     assert set(source.schema_by(key).names) == {*key, "happened", "arrived", "seq", *view.columns_read}
-    assert "tag" in source.schema_by(("tag",)).names
+    assert source.schema_by(("tag",)).names == ["tag", "happened", "arrived", "seq"]
     narrow = replace(planned, tables={"events": source}, folder=str(tmp_path / "narrow"))
     assert join_stages.run(narrow, in_turn) == join_stages.run(planned, in_turn)
     assert pq.read_table(tmp_path / "narrow" / "joined") == pq.read_table(tmp_path / "attempt" / "joined")
-    without = replace(layout, columns=(), folder=str(tmp_path / "without"))
+    without = replace(layout, keys={key: ()}, folder=str(tmp_path / "without"))
     if set(view.columns_read) - set(without.kept(key)):
         table_layout.run(without, in_turn)
         source = join_sources.of_path(str(tmp_path / "without" / "laid"))
@@ -137,11 +137,11 @@ def test_a_layout_keeps_only_the_columns_that_were_asked_for(mode: str, tmp_path
 
 
 @pytest.mark.parametrize(("change", "why"), [
-    ({"keys": (("nobody",),)}, "no column nobody"), ({"keys": (("score",),)}, "keys are integers or strings"),
-    ({"event_time": "seq"}, "with a time zone"), ({"columns": ("gone",)}, "no column gone")])
+    ({"keys": {("nobody",): ()}}, "no column nobody"), ({"keys": {("score",): ()}}, "keys are integers or strings"),
+    ({"event_time": "seq"}, "with a time zone"), ({"keys": {("user",): ("gone",)}}, "no column gone")])
 def test_what_can_t_be_laid_out_is_refused(change: dict, why: str, tmp_path: Path) -> None:
     events = work(1, "event", 1, tmp_path).tables["events"]
-    layout = table_layout.LayoutWork(events, (("user",),), "happened", "arrived", (), ("tag",), str(tmp_path), 1)
+    layout = table_layout.LayoutWork(events, {("user",): ("tag",)}, "happened", "arrived", (), str(tmp_path), 1)
     with pytest.raises(ValueError, match=why):
         table_layout.check(replace(layout, **change))
 
