@@ -169,17 +169,18 @@ def _compute(work: Work, one: Lookup, part: int) -> dict:
     tables = (join_sources.read_buckets(one.layout, columns_read(one.views), [stretch])
               for stretch in stretches) if one.layout \
         else join_files.gather([_path(work, one, "rows", n) for n in range(len(one.table.runs))], stretches)
-    found = pa.concat_tables([_answers(work, one, *sides) for sides in zip(spines, tables, strict=True)])
-    borders = np.array([run.first for run in work.spine.runs])
-    join_files.write_apart(_path(work, one, "found", part), found,
-                           np.searchsorted(borders[1:], found[_ROW].to_numpy(), side="right"), len(borders))
+    found = [_answers(work, one, *sides) for sides in zip(spines, tables, strict=True)]
+    join_files.write_ascending(_path(work, one, "found", part), found, _ROW,
+                               [*(run.first for run in work.spine.runs), work.spine.rows])
     return {}
 
 
 def _answers(work: Work, one: Lookup, spine: pa.Table, rows: pa.Table) -> pa.Table:
-    """The views' columns and _ROW for some rows of the spine, and the table's rows of the same keys."""
+    """The views' columns and _ROW for some rows of the spine, in its order. rows: the table's of the same keys."""
     found, order = features_of(spine, one.views, rows, work.time)
-    return found.append_column(_ROW, pa.array(spine[_ROW].to_numpy()[order]))
+    back = np.empty(len(order), np.int64)
+    back[order] = np.arange(len(order))
+    return found.take(pa.array(back)).append_column(_ROW, spine[_ROW])
 
 
 def _assemble(work: Work, number: int) -> dict:
