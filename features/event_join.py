@@ -50,6 +50,7 @@ class Moments:
 
     def __init__(self, keys: np.ndarray, times: np.ndarray, rows: Rows) -> None:
         self.keys, self.times, self.rows = keys, times, rows
+        self._totals: tuple[np.ndarray, np.ndarray] | None = None
         self.before, self.late = rows.before(keys, times), late_rows(rows)
         self.late_first = self.timeline.up_to(rows.keys[self.late], rows.event_us[self.late]) if len(self.late) \
             else self.late
@@ -57,6 +58,15 @@ class Moments:
     @cached_property
     def timeline(self) -> Timeline:
         return Timeline(self.keys, self.times)
+
+    def totals(self, values: np.ndarray) -> np.ndarray:
+        """int64[rows + 1]: the running totals of int64[rows], the same for every window; of the last array asked for."""
+        if self._totals is None or self._totals[0] is not values:
+            totals = np.empty(len(values) + 1, np.int64)
+            totals[0] = 0
+            np.cumsum(values, out=totals[1:])
+            self._totals = values, totals
+        return self._totals[1]
 
 
 class Window:
@@ -73,8 +83,7 @@ class Window:
 
     def summed(self, values: np.ndarray) -> np.ndarray:
         """int64[N]: the sums of int64[rows] over the rows seen."""
-        totals = np.zeros(len(values) + 1, np.int64)
-        np.cumsum(values, out=totals[1:])
+        totals = self.moments.totals(values)
         return totals[self.moments.before] - totals[self.start] - self._not_yet(values[self.moments.late])
 
     def counted(self) -> np.ndarray:
@@ -149,9 +158,8 @@ def _sum(window: Window, one: Aggregate) -> pa.Array:
                                   window.summed))
     if not (pa.types.is_integer(values.type) or pa.types.is_boolean(values.type)):
         raise ValueError(f"{one.name}: column {one.column!r} is {values.type}; {one.function} needs numbers")
-    whole = values.cast(pa.int64())
     try:
-        return pa.array(integer_sum((whole.fill_null(0) if whole.null_count else whole).to_numpy(), window.summed))
+        return pa.array(integer_sum(window.rows.whole(one.column), window.summed))
     except OverflowError as error:
         raise ValueError(f"{one.name}: {error}") from error
 

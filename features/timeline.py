@@ -29,14 +29,14 @@ class Timeline:
     def _places(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
         if self.ranked is not None:
             return keys * self.span + np.searchsorted(self.ranked, times, side="right")
-        places = np.maximum(times, self.first - 1)
-        np.minimum(places, self.last, out=places)
+        places = keys * self.span
+        places += times
         places -= self.first - 1
-        places += keys * self.span
         return places
 
     def up_to(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
         """int64[M]: how many moments, over all keys in order, lie at or before (key, time)."""
+        times = times if self.ranked is not None else np.clip(times, self.first - 1, self.last)
         return np.searchsorted(self.moments, self._places(keys, times), side="right")
 
 

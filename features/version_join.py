@@ -25,7 +25,7 @@ class Rows:
         self._arrange(table, ordered)
 
     def _arrange(self, table: pa.Table, ordered: bool) -> None:
-        self.table, self._taken, self._levels = table, {}, None
+        self.table, self._taken, self._whole, self._levels = table, {}, {}, None
         self.order = total_order(self.timeline, self._given[2], table, self._tiebreak) if ordered \
             else self.timeline.order
         self.keys, self.event_us, self.arrived_us = (arranged(array, self.order) for array in self._given)
@@ -41,6 +41,13 @@ class Rows:
             given = _flat(self.table[name])
             self._taken[name] = given if self.order is None else given.take(pa.array(self.order))
         return self._taken[name]
+
+    def whole(self, name: str) -> np.ndarray:
+        """int64[M]: a column of whole numbers or truth values in that order, the same array every time; 0 for null."""
+        if name not in self._whole:
+            values = self.column(name).cast(pa.int64())
+            self._whole[name] = (values.fill_null(0) if values.null_count else values).to_numpy()
+        return self._whole[name]
 
     def before(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
         """int64[N]: how many rows, over all keys in order, happened before each moment. Views of the same moments
