@@ -41,9 +41,9 @@ from benchmarks.quality_log import Split
 from benchmarks.quality_moments import Moment, asked, command, job, moments
 from funnel.users import index_in
 from jobs.command import say
-from jobs.simulated_world import World
 from lake import lineage
 from lake.dates import midnight_us
+from simulation.world import World
 
 PROTOCOLS = ("time_split", "rolling", "leave_one_out")
 INSTALL = "python3 -m venv .venv-peers && .venv-peers/bin/pip install -r benchmarks/requirements.txt"

@@ -1,7 +1,7 @@
 """What only a simulated world can tell: regret against the best possible list, and whether off-policy estimates hold.
 
 The value of a list is the expected number of plays of its first ten, were it shown; the rules of the world say the
-probability of each (jobs/simulated_world.py). IPS and SNIPS estimate, from what the service logged (propensities at
+probability of each (simulation/world.py). IPS and SNIPS estimate, from what the service logged (propensities at
 the top place), what showing one of a list's first ten at the top would bring; the world says what it truly brings.
 Source: Swaminathan and Joachims, "The Self-Normalized Estimator for Counterfactual Learning", NeurIPS 2015.
 """
@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 
 from benchmarks.quality_log import Split
 from funnel.users import index_in
-from jobs.simulated_days import freshness, momentum, taste_on
-from jobs.simulated_world import Size, World, make_world
 from lake import storage
 from lake.dates import DAY_US
+from simulation.days import freshness, momentum, taste_on
+from simulation.world import Size, World, make_world
 from training.metrics import interval
 
 SHOWN = 10

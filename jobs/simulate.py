@@ -3,8 +3,8 @@
     python -m jobs.simulate OUT --users 2000 --videos 3000 --days 35 --start 2026-01-01 --seed 7
 
 OUT gets events/, videos/ and users/, each with one Parquet file per arrival day (none for a day without rows), and
-world.json, written last. The truth goes to NIGHTREEL_HOME/truth/ (simulated_truth.py). The rules of the world are in
-simulated_world.py. The same arguments give the same rows; a folder that holds another world is refused.
+world.json, written last. The truth goes to NIGHTREEL_HOME/truth/ (simulation/truth.py). The rules of the world are in
+simulation/world.py. The same arguments give the same rows; a folder that holds another world is refused.
 """
 
 import argparse
@@ -22,12 +22,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.command import Refusal, run, say
-from jobs.simulated_days import Columns, live
-from jobs.simulated_log import Log, event_table, make_log, user_table, video_table
-from jobs.simulated_truth import write_truth
-from jobs.simulated_world import WORLD_VERSION, Size, World, make_world
 from lake import storage
 from lake.dates import DAY_US, day_of_us, parse_date
+from simulation.days import Columns, live
+from simulation.log import Log, event_table, make_log, user_table, video_table
+from simulation.truth import write_truth
+from simulation.world import WORLD_VERSION, Size, World, make_world
 
 TABLES = ("events", "videos", "users")
 

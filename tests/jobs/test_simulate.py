@@ -12,11 +12,11 @@ import pytest
 
 from jobs import simulate
 from jobs.command import Refusal
-from jobs.simulated_days import SHOWN_MAX, TAKEDOWN_NOTICE_US, State, draw, live, show_policy
-from jobs.simulated_log import OVERSIZED_CHARACTERS
-from jobs.simulated_world import Size, World, make_world, stream
 from lake.columns import EVENT, EVENT_TYPES, USER, VIDEO
 from lake.dates import DAY_US
+from simulation.days import SHOWN_MAX, TAKEDOWN_NOTICE_US, State, draw, live, show_policy
+from simulation.log import OVERSIZED_CHARACTERS
+from simulation.world import Size, World, make_world, stream
 
 SIZES = ["--users", "300", "--videos", "400", "--days", "12", "--start", "2026-01-29", "--seed", "3"]
 SIZE = Size(users=300, videos=400, days=12, start=simulate.parse_date("2026-01-29"), seed=3)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from jobs.simulated_days import PLAY, Columns
-from jobs.simulated_titles import CATEGORIES
-from jobs.simulated_world import COUNTRIES, HOUR_US, LANGUAGES, NEVER_US, NULL, World, stream
 from lake.columns import EVENT, EVENT_TYPES, USER, VIDEO, Column
 from lake.dates import DAY_US
+from simulation.days import PLAY, Columns
+from simulation.titles import CATEGORIES
+from simulation.world import COUNTRIES, HOUR_US, LANGUAGES, NEVER_US, NULL, World, stream
 
 POISON = ("event_time_after_arrival", "null_user", "null_video", "null_time",
           "negative_watch", "absurd_watch", "unknown_event_type", "oversized_string")  # the reasons landing gives
@@ -41,7 +41,7 @@ class Log:
 
 
 def make_log(world: World, events: Columns) -> Log:
-    """`events` are all days of simulated_days.live, concatenated."""
+    """`events` are all days of `live`, concatenated."""
     good, dropped = arrive(world, events)
     parts = [good, *plant_duplicates(world, good), *plant_poison(world, good)]
     rows = {name: np.concatenate([part[name] for part in parts]) for name in good}

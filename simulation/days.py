@@ -1,4 +1,4 @@
-"""Lets a simulated world live, day by day: requests, what is shown, what is played. The rules: simulated_world.py.
+"""Lets a simulated world live, day by day: requests, what is shown, what is played. The rules: world.py.
 
 Within a day users don't affect one another (popularity is last midnight's): the n-th requests of all run as one array.
 """
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jobs.simulated_world import HOUR_US, NULL, UTC_OFFSET_HOURS, World, on_grid, stream
 from lake.dates import DAY_US
+from simulation.world import HOUR_US, NULL, UTC_OFFSET_HOURS, World, on_grid, stream
 
 SHOWN_MIN, SHOWN_MAX = 8, 12
 MAX_REQUESTS_A_DAY = 48

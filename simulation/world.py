@@ -1,6 +1,6 @@
 """The planted world of a simulated short-video service: who lives in it, what is shown there, and its rules.
 
-Pure functions of seed and sizes; simulated_days.py lets it live, simulated_log.py turns its life into a log. The rules:
+Pure functions of seed and sizes; days.py lets it live, log.py turns its life into a log. The rules:
 
 - Taste: a part per category (two to four favourites, pushed by the country), 8 latent factors, a slow straight drift.
 - Affinity = taste on that day . vector of the video.
@@ -29,8 +29,8 @@ from datetime import date
 
 import numpy as np
 
-from jobs.simulated_titles import CATEGORIES, make_titles
 from lake.dates import DAY_US, midnight_us
+from simulation.titles import CATEGORIES, make_titles
 
 WORLD_VERSION = 1  # raise it when the same seed and sizes would give other rows
 HOUR_US = DAY_US // 24

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs import simulated_world
-from jobs.simulated_log import EVENT_KIND, KINDS, MINUTE_US, POISON, Log
-from jobs.simulated_titles import CATEGORIES
-from jobs.simulated_world import World
 from lake import storage
 from lake.dates import DAY_US, day_of_us
+from simulation import world as simulated_world
+from simulation.log import EVENT_KIND, KINDS, MINUTE_US, POISON, Log
+from simulation.titles import CATEGORIES
+from simulation.world import World
 
 
 def write_truth(world: World, log: Log, parameters: dict) -> int:
