@@ -90,7 +90,8 @@ FAULTS = (
             "every listed release whole; the next run ends it; the same files as without a kill")
       for name in commands.COMMANDS),
     Fault("any-schedule", schedules, "ranges in any order, killed, in parallel: hashes of nights run one by one"),
-    Fault("kill-9-of-driver-jvm-or-worker", spark.killed, "the next run makes the same hashes; no debris, nobody left"),
+    Fault("kill-9-of-driver-jvm-worker-or-executor", spark.killed,
+          "0 only with all tables; the next run makes the same hashes; landing as it was, no debris, nobody left"),
     Fault("secrets-in-spark", spark.secrets, "real Spark: in no event log, no other file, nothing it says"),
     Fault("scheduler-killed-in-each-task", orchestration.scheduler_killed_in_each_task,
           "real Airflow: the run succeeds, one whole release, no debris, no process left"),

@@ -1,7 +1,10 @@
 """A log with every input fault, planted and counted, through the whole night: every row is accounted for."""
 
 import os
-from datetime import timedelta
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -11,7 +14,7 @@ from jobs import block, build, recommendations, release, report
 from lake import lineage, snapshot
 from publishing.live import load_release
 from tests.faults import inputs, real
-from tests.jobs.landing import landed
+from tests.jobs.landing import landed, parquet
 
 AS_OF = inputs.LAST
 TOLD = inputs.log()
@@ -50,7 +53,42 @@ def test_every_row_is_accounted_for_and_order_never_matters(home, capsys):
     assert (events.rows, events.extra["duplicates"], events.extra["conflicts"]) == (
         TOLD.good, TOLD.duplicates, TOLD.conflicts)
     assert lineage.resolve("labels", AS_OF).rows == lineage.resolve("training_examples", AS_OF).rows > 0
-    assert night(home / "many", 4, 2, capsys) == hashes, "other files, another order, the same night"
+    with in_zone("Asia/Kolkata"):
+        assert night(home / "many", 4, 2, capsys) == hashes, "other files, order and time zone, the same night"
+
+
+@contextmanager
+def in_zone(name: str) -> Iterator[None]:
+    """This process believes to be in a time zone for a while."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = name
+    time.tzset()
+    try:
+        yield
+    finally:
+        os.environ.pop("TZ") if before is None else os.environ.update(TZ=before)
+        time.tzset()
+
+
+def test_every_arrival_day_is_accounted_for_by_itself(home, capsys):
+    """Each day landed by a command of its own: rows in = rows out + quarantined + duplicates, as planted on that day."""
+    days: dict[date, list[dict]] = {}
+    for row in TOLD.rows:
+        days.setdefault(row["arrived_at"].date(), []).append(row)
+    names = {name: None for row in TOLD.rows for name in row}
+    for day, rows in sorted(days.items()):
+        log = parquet(home / f"{day}.parquet", [{**names, **row} for row in rows])
+        code, said = landed(capsys, log, "--max-bad-share", "0.5")
+        assert code == 0, said
+    last = max(days) + timedelta(days=1)
+    build.main(["events", "--as-of", str(last)])
+    planted = {inputs.FIRST: sum(TOLD.bad.values())}
+    for day, entry, events in zip(sorted(days), lineage.landings("raw_events"), lineage.chunks("events", last),
+                                  strict=True):
+        bad = sum(entry["quarantined"].values())
+        assert (entry["start"], entry["rows_in"], bad) == (str(day), len(days[day]), planted.get(day, 0))
+        assert entry["rows_in"] == events.rows + events.extra["duplicates"] + bad
+        assert events.rows == len({row["event_id"] for row in days[day]}) - bad, "no id is told on two days"
 
 
 def test_a_published_night_hides_what_it_must_and_tells_no_secret(home, capsys):

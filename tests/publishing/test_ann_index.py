@@ -1,5 +1,7 @@
 """An index goes out only when it finds what exact search finds, and comes back only as it went out."""
 
+import pickle
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from lake import writing
+from lake.hashing import sha256_of
 from lake.snapshot import Damaged, Manifest, Plan
 from publishing import ann_index
 from publishing.ann_index import IndexRules, TooFewFound
@@ -106,6 +109,27 @@ def test_one_flipped_bit_in_any_file_is_refused_by_name(name: str) -> None:
     path.write_bytes(content)
     with pytest.raises(Damaged, match=name):
         ann_index.load(manifest, IDS, model())
+
+
+class Trap:
+    def __reduce__(self) -> tuple:
+        return Path.write_text, (Path("executed"), "a pickle was executed")
+
+
+@pytest.mark.parametrize("name", [ann_index.INDEX, ann_index.IDS, ann_index.SETTINGS])
+def test_a_pickle_in_any_slot_is_never_executed(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    manifest = saved(ann_index.build(vectors()))
+    planted = pickle.dumps(Trap())
+    Path(manifest.path(name)).write_bytes(planted)
+    with pytest.raises(Damaged, match=name):
+        ann_index.load(manifest, IDS, model())
+    forged = [file | ({"sha256": sha256_of(planted), "bytes": len(planted)} if file["path"].endswith(f"/{name}") else {})
+              for file in manifest.files]  # even where the manifest agrees with the planted file
+    with pytest.raises(Exception) as raised:
+        ann_index.load(replace(manifest, files=forged), IDS, model())
+    assert not isinstance(raised.value, Damaged) or "sha256" not in str(raised.value), "the forgery was noticed: no test"
+    assert not Path("executed").exists(), raised
 
 
 def test_an_index_of_another_kind_is_refused() -> None:

@@ -219,8 +219,20 @@ def link(path: Path) -> None:
     os.symlink(path.with_suffix(".elsewhere"), path)
 
 
-@pytest.mark.parametrize("damage", [flip, truncate, link, Path.unlink])
-@pytest.mark.parametrize("name", ["recommendations", "fallback", "catalogue", "ann_index"])
+def swap(path: Path) -> None:
+    """A whole and readable file of another table in its place."""
+    inside = path.parts.index("lake") + 1
+    other = "fallback" if path.parts[inside] != "fallback" else "popularity"
+    (told,) = Path(*path.parts[:inside], other, f"as_of={D[2]}").glob("*.json" if path.suffix == ".json" else "*/*")
+    path.write_bytes(told.read_bytes())
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, empty, swap, link, Path.unlink])
+@pytest.mark.parametrize("name", [*release_file.NEEDED, "ann_index"])
 @pytest.mark.parametrize("what", ["*/*", "*.json"])
 def test_any_damaged_file_is_refused_by_name_and_rollback_repairs(two_nights, name, damage, what):
     home = two_nights
@@ -230,6 +242,22 @@ def test_any_damaged_file_is_refused_by_name_and_rollback_repairs(two_nights, na
         load_release()
     assert rollback().as_of == D[1].isoformat()
     load_release()
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, empty, swap, link, Path.unlink])
+def test_a_damaged_model_is_refused_by_name(two_nights, damage):
+    """Both nights use the one model, so no rollback mends it."""
+    (path,) = (two_nights / "lake/model").glob("*/*/*")
+    damage(path)
+    with pytest.raises(Damaged, match=path.name):
+        load_release()
+
+
+def test_a_release_file_that_is_a_link_is_refused_by_name(two_nights):
+    link(two_nights / "releases/000002.json")
+    with pytest.raises(Damaged, match="000002.json"):
+        load_release()
+    assert rollback().as_of == D[1].isoformat()
 
 
 HOSTILE = {

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -74,3 +75,28 @@ def test_a_broken_registry_costs_a_bounded_wait_and_nothing_else(planted_home, t
     with registry._client() as client:
         versions = client.search_model_versions(f"name = '{registry.MODEL}'")
     assert [int(version.version) for version in versions] == [1]
+
+
+def test_a_rejected_training_moves_no_alias_and_what_moved_by_hand_is_put_back(planted_home, tmp_path, monkeypatch):
+    """And what the environment holds in secret is in no tag, parameter or artifact."""
+    home = shutil.copytree(planted_home, tmp_path / "home")
+    for name, value in {"NIGHTREEL_HOME": str(home), "AWS_SECRET_ACCESS_KEY": "hunter2hunter2",
+                        "REDIS_URL": "redis://:hunter2hunter2@127.0.0.1:9/0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    train.main(TRAIN)
+    (promoted,) = numbered_log.entries("promotions")
+    numbered_log.append("promotions", lambda _: promoted | {
+        "as_of": str(planted.AS_OF + timedelta(days=7)), "identity": "0" * 64, "decision": "rejected",
+        "reason": "worse than the champion"})
+    with registry._client() as client:
+        (version,) = client.search_model_versions(f"name = '{registry.MODEL}'")
+        client.delete_registered_model_alias(registry.MODEL, "champion")
+        client.set_registered_model_alias(registry.MODEL, "challenger", version.version)
+    assert registry.repair_aliases() == {"champion": int(version.version)}
+    with registry._client() as client:
+        aliases = client.get_registered_model(registry.MODEL).aliases
+    assert {alias: int(number) for alias, number in aliases.items()} == {"champion": int(version.version)}
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert home / "mlflow/mlflow.db" in files
+    assert not [path for path in files if b"hunter2" in path.read_bytes()]
