@@ -155,8 +155,10 @@ def _candidate(as_of: date, k: int, active_days: int | None) -> Release:
 
 
 def _version(as_of: date, model: Manifest | None) -> str:
+    """What people call the model: its version in MLflow, or, of one trained while MLflow was down, how its identity
+    begins, which is its tag `training_identity` there once it is registered."""
     promoted = lineage.promoted(as_of) if model else None
-    return str(promoted["registered_version"]) if promoted else NO_MODEL
+    return str(promoted["registered_version"] or model.identity[:12]) if promoted else NO_MODEL
 
 
 def _night(lists: Manifest) -> str:

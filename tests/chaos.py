@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.with_airflow import ROOT
-from tests.faults import commands, erasing, killing, limits, nights, orchestration, params, publisher, registering, skew, spark
+from tests.faults import (
+    commands, erasing, killing, limits, nights, orchestration, params, publisher, registering, services, skew, spark,
+)
 from tests.faults.reader import readers
 
 
@@ -106,6 +108,8 @@ FAULTS = (
     Fault("kill-9-in-a-registration", registering.killed_in_registration,
           "before each change in MLflow: the next training leaves one version, champion, with its files; no run is open"),
     Fault("hostile-params", params.hostile, "real Airflow refuses or the first task fails, once; nothing is computed"),
+    Fault("services-on-loopback", services.listening,
+          "real Airflow and MLflow: no socket of theirs is open to a network, nobody in without the password"),
     Fault("task-frozen-until-its-timeout", orchestration.frozen_until_its_timeout,
           "ended by Airflow, the retry releases, no process left"),
     Fault("erase-from-a-whole-service", erasing.erased,
@@ -117,7 +121,7 @@ FAULTS = (
     Fault("read-only-disk", limits.read_only, ROOM),
     Fault("skewed-log", skew.skewed, "under 3 times the time, 1.5 times the memory of an even log as long; exact"),
     Fault("thirty-nights-at-once", nights.thirty, "feature tables under 3 times the cost of one night; the same bytes"),
-    Fault("400-publishes-clock-set-back", little(publishes), "order right; times flat; a held release reads the same"),
+    Fault("400-publishes-clock-set-back", little(publishes), "order right; times flat; a held release reads the same, after a clean-up too"),
 )
 
 

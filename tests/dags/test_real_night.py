@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.with_airflow import ROOT
+from tests.faults import promises
 
 NIGHT = datetime(2026, 1, 17, tzinfo=UTC)
 SIZE = ["--users", "150", "--videos", "200", "--days", "16", "--seed", "3"]
@@ -40,6 +41,7 @@ def test_training_then_a_night_then_the_same_night_again(fresh_dags, world: Path
     run(fresh_dags["nightly"])
     releases = {path.name: path.read_bytes() for path in (world / "releases").glob("*.json")}
     assert len(releases) == 1, "one night, one release"
+    assert promises.whole_release(world)["model"] == "1", "a model was registered and made the lists"
     manifests = {path: path.read_bytes() for path in (world / "lake").rglob("*.json")}
 
     run(fresh_dags["nightly"])

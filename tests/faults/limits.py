@@ -17,7 +17,7 @@ from pathlib import Path
 from jobs.small_lake import environment
 from jobs.with_airflow import ROOT
 from publishing.live import load_release
-from tests.faults import publisher, real
+from tests.faults import orchestration, promises, publisher, real
 
 AS_OF = real.FIRST + timedelta(days=5)
 DAY = ["--as-of", str(AS_OF)]
@@ -49,7 +49,9 @@ def night(home: Path, limit: Limit = lambda: None, **settings: str) -> tuple[int
 
 
 def seen(home: Path) -> tuple[int, str]:
-    """Number and content of the live release, which is whole, or this raises."""
+    """Number and content of the live release, which is whole, or this raises; nobody of a home is left running."""
+    promises.whole_release(home)
+    orchestration.until("what a command left behind ends", lambda: not orchestration.ours(home), 30)
     with environment(NIGHTREEL_HOME=str(home)):
         live = load_release()
         assert live.recommendations().num_rows == live.release.counts["rows"]
@@ -69,12 +71,14 @@ class Sweep:
             os.environ.update(before)
         self.whole = Path(shutil.copytree(self.before, folder / "whole"))
         assert night(self.whole) == (0, "")
+        self.landed = orchestration.landing(self.before)
         self.old, self.new = seen(self.before), seen(self.whole)
 
     def under(self, home: Path, kind: str, limit: Limit = lambda: None, **settings: str) -> bool:
         """Run the night under a limit; whether it failed, with the old release whole and the cause named."""
         code, said = night(home, limit, **settings)
         assert seen(home) == (self.new if code == 0 else self.old), f"{kind}: {code}, {said}"
+        assert orchestration.landing(home) == self.landed, f"{kind}: the landing area changed"
         assert code == 0 or any(cause in said for cause in CAUSES[kind]), f"{kind}: exit code {code}, {said}"
         return code != 0
 

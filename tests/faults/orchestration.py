@@ -22,6 +22,7 @@ from jobs.with_airflow import ROOT, environment
 from lake import numbered_log, snapshot
 from lake.tables import TABLES
 from publishing.live import load_release
+from tests.faults import promises
 
 NIGHT = date(2026, 1, 17)
 SIZE = ["--users", "150", "--videos", "200", "--days", "17", "--seed", "3"]
@@ -50,8 +51,10 @@ def service(folder: Path, change: Callable[[Path], None] = lambda raw: None) -> 
         command("jobs.simulate", raw, *SIZE)
         change(folder / "raw")
         command("jobs.land", raw, "--preset", "nightreel")
+        landed = landing(home)
         with local_airflow.running() as airflow:
             yield airflow
+        assert landing(home) == landed or numbered_log.numbers("erasures"), "the landing area changed"
         left = ours(home) + titled()
         assert not left, f"still running: {[cmdline(process) for process in left]}"
     finally:
@@ -59,6 +62,12 @@ def service(folder: Path, change: Callable[[Path], None] = lambda raw: None) -> 
             process.kill()
         os.environ.clear()
         os.environ.update(before)
+
+
+def landing(home: Path) -> dict[str, bytes]:
+    """Every file of the landing area."""
+    return {str(path.relative_to(home)): path.read_bytes() for top in ("lake/raw_*", "lake/ids", "log/landing")
+            for path in home.glob(f"{top}/**/*") if path.is_file()}
 
 
 def command(*argv: str, code: int = 0) -> str:
@@ -139,6 +148,7 @@ def ended(airflow: Airflow, run_id: str, dag: str = "nightly") -> str:
 
 def whole(as_of: date, releases: int) -> None:
     """N1, N2, N5: so many releases, the live one whole and of that date; every file in the lake is named."""
+    promises.whole_release(Path(os.environ["NIGHTREEL_HOME"]))
     live = load_release()
     assert live.release.date == as_of and numbered_log.numbers("releases") == list(range(1, releases + 1))
     named = {path for declared in TABLES for when, identity in snapshot.committed(declared.name)

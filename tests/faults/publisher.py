@@ -11,12 +11,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 
+from jobs import clean
 from lake import lineage, numbered_log
-from publishing import release
+from publishing import release, retention
 from publishing.live import load_release
 from publishing.release import publish
 from publishing.rollback import rollback
@@ -218,7 +220,8 @@ def clock(moment: Callable[[], float]) -> type:
 
 
 def many_publishes(home: Path, count: int) -> dict[str, float]:
-    """A reader holds a release open through `count` nightly publishes, half of them by a clock that was set back a day.
+    """A reader holds a release open through `count` nightly publishes, half of them by a clock that was set back a day,
+    and a clean-up that leaves the live one, a pinned one and the newest.
 
     Returns seconds: publish_first and publish_last (medians of twenty), load_first and load_last.
     """
@@ -242,6 +245,14 @@ def many_publishes(home: Path, count: int) -> dict[str, float]:
         assert load_release().release.date == D[2] + timedelta(days=count - 1)
         committed = [entry["recorded"]["committed_at"] for entry in numbers]
         assert committed != sorted(committed), "the clock was not set back"
+        retention.pin(1, True)
+        with redirect_stdout(StringIO()):
+            clean.clean(retention.Rules(keep=count // 3))
+        kept = numbered_log.numbers("releases")
+        assert kept == [1, *range(kept[-1] - count // 3 + 1, kept[-1] + 1)] and kept[-1] == count + 2
+        assert held.release.number not in kept and held.recommendations().equals(rows), "a clean-up took what is read"
+        for number in (1, kept[1], kept[-1]):
+            load_release(number)
     return {f"{what}_{when}": sorted(part)[len(part) // 2] for what, all_ in seconds.items()
             for when, part in (("first", all_[:20]), ("last", all_[-20:]))}
 

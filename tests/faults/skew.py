@@ -1,4 +1,5 @@
-"""Skewed input: 1 % of the users with half of the events and one video with 30 % of them, and a user with half of all.
+"""Skewed input: 1 % of the users with half of the events and one video with 30 % of them; a user with half of all; and
+every fifth row without a user, which landing keeps aside.
 
 The same commands on the same number of rows as a log without skew: within three times its time and one and a
 half times its memory, and the features of the hot ones equal to sums over the log."""
@@ -38,14 +39,15 @@ class Cost:
 
 
 def skewed(folder: Path, rows: int = 2_000_000) -> int:
-    """Two skewed logs beside an even one; prints what each cost."""
+    """Three skewed logs beside an even one; prints what each cost."""
     even = _cost(folder / "even", _log(rows))
     print(f"even: {even.seconds:.1f} s, {even.memory / 2**20:.0f} MiB", file=sys.stderr, flush=True)
-    for name, log in (("hot users and a hot video", _hot(rows)), ("one user with half", _one_user(rows))):
+    for name, log in (("hot users and a hot video", _hot(rows)), ("one user with half", _one_user(rows)),
+                      ("a fifth without a user", _null_users(rows))):
         cost = _cost(folder / name, log)
         print(f"{name}: {cost.seconds:.1f} s, {cost.memory / 2**20:.0f} MiB", file=sys.stderr, flush=True)
         assert cost.seconds < SLOWER * even.seconds and cost.memory < LARGER * even.memory, (name, cost, even)
-    return 2
+    return 3
 
 
 def _log(rows: int) -> dict[str, np.ndarray]:
@@ -70,6 +72,12 @@ def _one_user(rows: int) -> dict[str, np.ndarray]:
     return log
 
 
+def _null_users(rows: int) -> dict[str, np.ndarray]:
+    log = _log(rows)
+    log["user_id"] = np.ma.masked_array(log["user_id"], np.random.default_rng(3).random(rows) < 0.2)
+    return log
+
+
 def _cost(folder: Path, log: dict[str, np.ndarray]) -> Cost:
     """Land a log and compute its night; the features of user 1 and video 1 are the sums of the log."""
     raw, home = folder / "raw/events", folder / "home"
@@ -80,7 +88,7 @@ def _cost(folder: Path, log: dict[str, np.ndarray]) -> Cost:
     pq.write_table(pa.table(columns | {"event_type": pa.array(["play"] * len(log["user_id"]))}), raw / "log.parquet")
     settings = {**os.environ, "NIGHTREEL_HOME": str(home), "PYSPARK_PYTHON": sys.executable}
     costs = [run(argv, settings) for argv in (
-        ["jobs.land", str(raw.parent), "--preset", "nightreel", "--seal-through", "2026-01-14"],
+        ["jobs.land", str(raw.parent), "--preset", "nightreel", "--seal-through", "2026-01-14", "--max-bad-share", "0.25"],
         ["jobs.build", *NIGHT, "--as-of", str(AS_OF)],
         ["jobs.recommendations", "--as-of", str(AS_OF)])]
     with environment(NIGHTREEL_HOME=str(home)):
@@ -112,12 +120,15 @@ def _memory(pid: int) -> int:
 
 
 def _exact(log: dict[str, np.ndarray]) -> None:
+    bad = np.ma.getmaskarray(log["user_id"])
+    (entry,) = lineage.landings("raw_events")
+    assert entry["quarantined"] == ({"null_user": bad.sum()} if bad.any() else {})
     features = snapshot.read(lineage.resolve("feature_snapshots", AS_OF))
     rows = features.filter(pc.equal(features["entity_id"], 1)).to_pylist()
     for days in (1, 7):
         recent = log["event_time"] >= midnight_us(AS_OF) - days * DAY_US
         for view, column in (("user", "user_id"), ("video", "video_id")):
-            own = recent & (log[column] == 1)
+            own = recent & ~bad & (np.ma.getdata(log[column]) == 1)
             (row,) = [row for row in rows if row["view"] == view]
             assert row[f"play_count_{days}d"] == own.sum() > 0
             assert row[f"watch_ms_sum_{days}d"] == log["watch_ms"][own].sum()

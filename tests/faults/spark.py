@@ -39,12 +39,6 @@ def hashes(home: Path) -> dict[str, str]:
         return {name: lineage.resolve(name, AS_OF).content_hash for name in real.NIGHT[2:]}
 
 
-def landing(home: Path) -> dict[str, bytes]:
-    """Every file of the landing area."""
-    return {str(path.relative_to(home)): path.read_bytes() for top in ("lake/raw_*", "log/landing")
-            for path in home.glob(f"{top}/**/*") if path.is_file()}
-
-
 def killed(folder: Path, rounds: int = 3) -> int:
     """Each victim killed at some moment of the build, several times: it ends well only if all tables are there, nobody
     is left behind, and the next run makes what an undisturbed one makes. Without an executor the build goes on."""
@@ -80,7 +74,7 @@ def _mended(home: Path, landed: Path, whole: Path, code: int, victim: str) -> No
     assert made == (code == 0), f"a build whose {victim} was killed ended with {code}, all tables there: {made}"
     with environment(NIGHTREEL_HOME=str(home)):
         build.main([*real.NIGHT, "--as-of", str(AS_OF)])
-    assert landing(home) == landing(landed), "the landing area changed"
+    assert orchestration.landing(home) == orchestration.landing(landed), "the landing area changed"
     assert hashes(home) == hashes(whole) and publisher.files_of(home / "lake") == publisher.files_of(
         whole / "lake"), f"after a {victim} was killed"
 

@@ -13,7 +13,7 @@ import pytest
 from jobs import block, build, recommendations, release, report
 from lake import lineage, snapshot
 from publishing.live import load_release
-from tests.faults import inputs, real
+from tests.faults import inputs, promises, real
 from tests.jobs.landing import landed, parquet
 
 AS_OF = inputs.LAST
@@ -100,6 +100,7 @@ def test_a_published_night_hides_what_it_must_and_tells_no_secret(home, capsys):
     day = ["--as-of", str(AS_OF), "--k", "5"]
     recommendations.main(day), release.main(day), block.main(["--video", str(inputs.UNSEEN), "--reason", "rights"])
     report.main(["--as-of", str(AS_OF)])
+    assert promises.whole_release(home / "world/home")["tombstones"]["videos"] == [inputs.UNSEEN]
     lists = load_release()
     shown = {*lists.recommendations()["video_id"].to_pylist(), *lists.fallback["video_id"].to_pylist()}
     assert shown and not shown & {inputs.REMOVED, inputs.UNSEEN}

@@ -45,12 +45,12 @@ def commit(plan: snapshot.Plan, rows: list[dict], **extra: object) -> Manifest:
     return snapshot.load(plan.table, plan.as_of, plan.identity)
 
 
-def promote(as_of: date) -> Manifest:
-    """A model trained as of a date, promoted."""
+def promote(as_of: date, registered: bool = True) -> Manifest:
+    """A model trained as of a date, promoted; registered: whether MLflow was up."""
     manifest = commit(snapshot.Plan("model", as_of), [], weights=as_of.isoformat())
     numbered_log.append("promotions", lambda existing: {
         "as_of": as_of.isoformat(), "identity": manifest.identity, "content_hash": manifest.content_hash,
-        "decision": "promoted", "reason": "better than the baselines", "registered_version": len(existing) + 1,
+        "decision": "promoted", "reason": "better than the baselines", "registered_version": len(existing) + 1 if registered else None,
         "run_id": "0" * 32, "judged": {}, "metrics": {}})
     return manifest
 

@@ -38,6 +38,12 @@ def test_a_night_with_a_model_pins_it(night):
     assert release.snapshots["ann_index"] is not None
 
 
+def test_a_model_trained_while_mlflow_was_down_is_named_by_its_identity(night):
+    model = promote(D[0], registered=False)
+    night(D[1])
+    assert publish(D[1], K).release.model == model.identity[:12] and load_release().release.model != "None"
+
+
 def test_publishing_again_changes_nothing(night):
     night(D[0])
     publish(D[0], K)

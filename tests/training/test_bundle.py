@@ -102,15 +102,17 @@ def test_a_bundle_comes_back_bit_for_bit(answers: bool) -> None:
                                   "judged_retrieval.safetensors", "judged_ranker.safetensors"])
 def test_a_pickle_in_any_slot_is_never_executed(slot: str) -> None:
     manifest = committed(a_bundle())
-    Path(manifest.path(slot)).write_bytes(pickle.dumps(Trap()))
+    planted = pickle.dumps(Trap())
+    Path(manifest.path(slot)).write_bytes(planted)
     with pytest.raises(Damaged, match=slot):
         bundle.load(manifest, judged=slot.startswith("judged_"))
     forged = json.loads(json.dumps(manifest.files))  # even where the manifest itself agrees with the planted file
     for file in forged:
         if file["path"].endswith(f"/{slot}"):
-            file["sha256"] = sha256_of(Path(manifest.path(slot)).read_bytes())
+            file |= {"sha256": sha256_of(planted), "size": len(planted)}
     with pytest.raises(Exception) as raised:
         bundle.load(Manifest(**{**vars(manifest), "files": forged}), judged=slot.startswith("judged_"))
+    assert "manifest" not in str(raised.value), "the forgery was noticed before the file was parsed"
     assert not Path("executed").exists(), raised
 
 
