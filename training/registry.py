@@ -7,7 +7,9 @@ registers what is missing.
 import logging
 import os
 import re
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 MODEL = "nightreel"
 EXPERIMENT = "nightreel"
 _IDENTITY = "training_identity"
+LONGEST_S = 600.0
 
 
 class Unavailable(Exception):
@@ -70,12 +73,33 @@ def _client() -> Iterator["MlflowClient"]:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        from mlflow import MlflowClient
+        with _deadline(float(os.environ.get("NIGHTREEL_MLFLOW_LONGEST_S", LONGEST_S))):
+            from mlflow import MlflowClient
 
-        yield MlflowClient(tracking_uri())
+            yield MlflowClient(tracking_uri())
     except Exception as error:  # MLflow raises its own, SQLAlchemy's, requests' and OSError
         said = re.sub(r"//[^/@\s]*@", "//***@", str(error)).partition("\n")[0][:200]  # a URI may hold a password
         raise Unavailable(f"MLflow: {type(error).__name__}: {said}") from None
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """TimeoutError when the block takes longer. MLflow's own limit is for each silence: a server that says one byte a
+    second never reaches it. Only a main thread can be woken, which is where commands do this."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(number: int, frame: object) -> None:
+        raise TimeoutError(f"no end within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def register(record: Record) -> int:

@@ -1,11 +1,11 @@
-"""MLflow down, silent or failing: a bounded wait, the model and the promotion log stand, one version afterwards."""
+"""MLflow down, silent, failing or endlessly slow: a bounded wait, the model and the promotion log stand, one version afterwards."""
 
 import shutil
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,6 +17,25 @@ from tests.training import planted
 from training import registry
 
 TRAIN = ["--as-of", planted.AS_OF.isoformat()]
+
+
+class Trickling(BaseHTTPRequestHandler):
+    """Answers every request with one byte, and another, and another."""
+
+    def do_GET(self) -> None:
+        self.server.asked += 1
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.wfile.write(b" ")
+                time.sleep(0.2)
+
+    do_POST = do_PATCH = do_DELETE = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
 
 
 class Failing(BaseHTTPRequestHandler):
@@ -33,14 +52,23 @@ class Failing(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def failing() -> Iterator[tuple[str, object]]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Failing)
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[tuple[str, object]]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
     server.asked = 0
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", lambda: server.asked
     finally:
         server.shutdown()
+
+
+def failing() -> AbstractContextManager[tuple[str, object]]:
+    return serving(Failing)
+
+
+def trickling() -> AbstractContextManager[tuple[str, object]]:
+    return serving(Trickling)
 
 
 @contextmanager
@@ -55,11 +83,12 @@ def down() -> Iterator[tuple[str, object]]:
     yield "http://127.0.0.1:9", lambda: 1
 
 
-@pytest.mark.parametrize("broken", [down, silent, failing])
+@pytest.mark.parametrize("broken", [down, silent, failing, trickling])
 def test_a_broken_registry_costs_a_bounded_wait_and_nothing_else(planted_home, tmp_path, monkeypatch, capsys, broken):
     monkeypatch.setenv("NIGHTREEL_HOME", str(shutil.copytree(planted_home, tmp_path / "home")))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("NIGHTREEL_MLFLOW_LONGEST_S", "2")
     (before,) = numbered_log.entries("promotions")
     with broken() as (address, asked):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("//", "//me:hunter2@"))
@@ -70,6 +99,7 @@ def test_a_broken_registry_costs_a_bounded_wait_and_nothing_else(planted_home, t
     assert "not in MLflow" in said and "hunter2" not in said
     assert numbered_log.entries("promotions") == [before]
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.delenv("NIGHTREEL_MLFLOW_LONGEST_S")
     for _ in range(2):
         train.main(TRAIN)
     with registry._client() as client:
