@@ -32,7 +32,8 @@ def _model(night: date) -> list[str]:
     if promoted is None and not judged:
         return ["\nModel: none was trained; the night published the best baseline, marked as such"]
     entry = promoted or judged[-1]
-    head = f"\nModel: version {entry['registered_version'] or 'not in MLflow then'}, trained as of {entry['as_of']}, {entry['decision']}"
+    version = entry["registered_version"] or "not in MLflow then"
+    head = f"\nModel: version {version}, trained as of {entry['as_of']}, {entry['decision']}"
     return [f"{head}: {entry['reason']}", *(f"  {line}" for line in card.table(entry["judged"]))]
 
 

@@ -70,8 +70,8 @@ def _models(whom: Person, decision: str | None) -> None:
     trained = [entry for entry in numbered_log.entries("promotions") if first is not None
                and date.fromisoformat(entry["as_of"]) > first]
     for entry in trained:
-        say(f"model of {entry['as_of']}, version {entry.get('registered_version') or 'not in MLflow then'}, {entry['decision']}: "
-            f"trained on the user's rows; {decision or 'undecided'}")
+        version = entry.get("registered_version") or "not in MLflow then"
+        say(f"model of {entry['as_of']}, version {version}, {entry['decision']}: trained on the user's rows; {decision or 'undecided'}")
     if trained and decision is None:
         raise Refusal(f"{len(trained)} models were trained on the user. Decide: --accept-models keeps their weights, "
                       "--retrain says which trainings to run again. Nothing was changed")

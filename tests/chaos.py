@@ -110,7 +110,7 @@ FAULTS = (
     Fault("hostile-params", params.hostile, "real Airflow refuses or the first task fails, once; nothing is computed"),
     Fault("services-on-loopback", services.listening,
           "real Airflow and MLflow: no socket of theirs is open to a network, nobody in without the password"),
-    Fault("task-frozen-until-its-timeout", orchestration.frozen_until_its_timeout,
+    Fault("tasks-frozen-until-their-timeout", orchestration.frozen_until_their_timeout,
           "ended by Airflow, the retry releases, no process left"),
     Fault("erase-from-a-whole-service", erasing.erased,
           "real Airflow, a promoted model: no byte tells of the viewer; nights replay; a retrained model, a new night"),

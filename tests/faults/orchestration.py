@@ -1,5 +1,5 @@
 """The real Airflow under fire: its scheduler killed in every task, one date twice at once, a backfill beside the
-nightly, a task frozen until its timeout. Each fault returns how often it fired and raises when a night did not come out
+nightly, tasks frozen until their timeout. Each fault returns how often it fired and raises when a night did not come out
 whole."""
 
 import os
@@ -34,18 +34,20 @@ NOT_YET = ("", "scheduled", "queued", "up_for_retry", "up_for_reschedule")
 PATIENCE_S = 600
 LOCKED_S = 15  # Airflow's commands begin within 8 s and wait 5 s for a lock
 # The DAG files as they are, but with two minutes for an hour and seconds between tries; a dead task is noticed sooner.
-SHORTER = {"HOURS = 60": "HOURS = 2", "timedelta(minutes=1)": "timedelta(seconds=5)"}
+SHORTER = {r"HOURS = 60": "HOURS = 2", r"timedelta\(minutes=1\)": "timedelta(seconds=5)"}
+IN_45_S = {**SHORTER, r"minutes=[^,]*HOURS[^,)\n]*": "minutes=0.75"}
 SETTINGS = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15"}
 
 
 @contextmanager
-def service(folder: Path, change: Callable[[Path], None] = lambda raw: None) -> Iterator[Airflow]:
+def service(folder: Path, change: Callable[[Path], None] = lambda raw: None,
+            shorter: dict[str, str] = SHORTER) -> Iterator[Airflow]:
     """A home with 17 landed days and an Airflow of its own around it; nothing of it runs afterwards. change: what
-    happens to the raw log before it is landed."""
+    happens to the raw log before it is landed. shorter: patterns in the DAG files and what stands there instead."""
     before, home = dict(os.environ), folder / "home"
-    os.environ.update(SETTINGS, NIGHTREEL_HOME=str(home), AIRFLOW__CORE__DAGS_FOLDER=str(_dags(folder)))
+    os.environ.update(SETTINGS, NIGHTREEL_HOME=str(home), AIRFLOW__CORE__DAGS_FOLDER=str(_dags(folder, shorter)))
     try:
         raw = str(folder / "raw")
         command("jobs.simulate", raw, *SIZE)
@@ -79,11 +81,11 @@ def command(*argv: str, code: int = 0) -> str:
     return said
 
 
-def _dags(folder: Path) -> Path:
+def _dags(folder: Path, shorter: dict[str, str]) -> Path:
     for path in (ROOT / "dags").glob("*.py"):
         text = path.read_text()
-        for old, new in SHORTER.items() if path.name != "command.py" else ():
-            text = text.replace(old, new)
+        for old, new in shorter.items():
+            text = re.sub(old, new, text)
         if path.name not in ("command.py", "__init__.py"):
             (folder / "dags").mkdir(exist_ok=True)
             (folder / "dags" / path.name).write_text(text)
@@ -281,24 +283,31 @@ def _locked(database: Path, seconds: float) -> None:
         connection.execute("rollback")
 
 
-def frozen_until_its_timeout(folder: Path) -> int:
-    """The release command stopped by SIGSTOP: Airflow ends it when its time is up, and the retry releases."""
-    with service(folder) as airflow:
+def frozen_until_their_timeout(folder: Path) -> int:
+    """The command of every task stopped by SIGSTOP: Airflow ends it when its 45 seconds are up, and the retry goes on
+    to a release."""
+    modules = {task: module for task, module in TASKS.items() if module}
+    with service(folder, shorter=IN_45_S) as airflow:
         run_id = airflow.start_run("nightly", NIGHT)
-        frozen: list[psutil.Process] = []
-
-        def caught() -> bool:
-            frozen[:] = [process for process in ours(Path(os.environ["NIGHTREEL_HOME"]))
-                         if "jobs.release" in cmdline(process)]
-            for process in frozen:
-                process.send_signal(signal.SIGSTOP)
-            return bool(frozen) or state(airflow, run_id, "release") == "success"
-
-        until("the release runs", caught)
-        assert frozen, "the release was faster than the fault"
+        frozen = [process for task, module in modules.items() for process in _frozen(airflow, run_id, task, module)]
         assert ended(airflow, run_id) == "success"
         assert not any(process.is_running() for process in frozen)
-        tries = next(one["try_number"] for one in airflow.tasks("nightly", run_id) if one["task_id"] == "release")
-        assert tries == 2
+        tries = {one["task_id"]: one["try_number"] for one in airflow.tasks("nightly", run_id)}
+        assert {task: tries[task] for task in modules} == dict.fromkeys(modules, 2)
         whole(NIGHT, 1)
-    return 1
+    return len(modules)
+
+
+def _frozen(airflow: Airflow, run_id: str, task: str, module: str) -> list[psutil.Process]:
+    """Stop a task's command as soon as it runs; AssertionError when it was faster."""
+    found: list[psutil.Process] = []
+
+    def caught() -> bool:
+        found[:] = [each for each in ours(Path(os.environ["NIGHTREEL_HOME"])) if module in cmdline(each)]
+        for process in found:
+            process.send_signal(signal.SIGSTOP)
+        return bool(found) or state(airflow, run_id, task) in ("success", "failed")
+
+    until(f"{task} runs", caught)
+    assert found, f"{task} was faster than the fault"
+    return found

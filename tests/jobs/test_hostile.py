@@ -80,7 +80,7 @@ def test_a_hostile_id_is_refused(typed, home, monkeypatch, capsys):
 
 def test_nothing_unpickles():
     """A pickle planted in any artifact is never executed: no code of ours can load one."""
-    loaders = re.compile(r"\b(pickle|cloudpickle|joblib|dill|marshal|shelve)\b|allow_pickle|torch\.load|read_pickle|"
+    loaders = re.compile(r"\b(pickle|cloudpickle|joblib|dill|marshal|shelve)\b|allow_pickle|torch\.(load|jit|export)|read_pickle|"
                          r"yaml\.load\(|\beval\(|\bexec\(")
     for package in ("lake", "features", "funnel", "training", "publishing", "validation", "simulation", "jobs", "dags"):
         for path in (JOBS.parent / package).glob("*.py"):
