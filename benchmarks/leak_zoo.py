@@ -27,9 +27,9 @@ from importlib import import_module
 
 from benchmarks.leaks import LEAKS, Leak, Patch
 from jobs import ann_index, audit, build, land, recommendations, release, simulate, train, training_tables
-from jobs.command import Refusal
 from jobs.small_lake import inside
 from lake.lineage import Missing
+from lake.refusal import Refusal
 from lake.snapshot import Damaged
 from training import judging, session
 from validation.gate import Refused

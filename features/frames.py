@@ -7,6 +7,7 @@ done before a JVM has started.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 
 import numpy as np
@@ -26,10 +27,13 @@ Finish = Callable[[pa.Table], tuple[pa.Table, dict]]
 
 
 def parts_for(rows: int, context: SparkContext | None) -> int:
-    """How many files for so many rows: a power of two up to 64, at least one per core once it is worth it."""
-    if context is None:
-        return 1
-    wanted = max(rows // ROWS_PER_PART, min(context.defaultParallelism, rows // 50_000), 1)
+    """How many files for so many rows."""
+    return parts_of(rows, context.defaultParallelism) if context else 1
+
+
+def parts_of(rows: int, cores: int, rows_per_part: int = ROWS_PER_PART) -> int:
+    """A power of two up to 64, at least one per core once it is worth it."""
+    wanted = max(rows // rows_per_part, min(cores, rows // 50_000), 1)
     return min(1 << (wanted - 1).bit_length(), BUCKETS)
 
 
@@ -75,6 +79,19 @@ def balanced(context: SparkContext | None, task: Callable[[int], dict], sizes: S
     hands = [hands[n] for n in sorted(range(len(hands)), key=lambda n: -load[n])]
     found = _collected(_per_part(context, lambda part: [(n, task(n)) for n in hands[part]], len(hands)))
     return [result for _, result in sorted(found, key=lambda pair: pair[0])]
+
+
+def balanced_from_start(starting: Future[SparkContext | None], task: Callable[[int], dict],
+                        sizes: Sequence[int]) -> list[dict]:
+    """The same for a context that is still starting: until it is there this process works, the smallest tasks first."""
+    left, found = sorted(range(len(sizes)), key=lambda n: (-sizes[n], n)), {}
+    while left and not starting.done():
+        n = left.pop()
+        found[n] = task(n)
+    if left:
+        rest = balanced(starting.result(), lambda n: task(left[n]), [sizes[n] for n in left])
+        found |= zip(left, rest, strict=True)
+    return [found[n] for n in range(len(sizes))]
 
 
 def collect_rows(context: SparkContext | None, produce: Produce, schema: pa.Schema, parts: int) -> pa.Table:

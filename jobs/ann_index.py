@@ -12,9 +12,10 @@ import time
 import numpy as np
 
 from funnel.night import NightTables, load_histories, load_night, night_tables
-from jobs.command import Refusal, day, run, say
+from jobs.command import day, run, say
 from lake import lineage, snapshot, writing
 from lake.hashing import BUCKETS
+from lake.refusal import Refusal
 from lake.snapshot import Manifest
 from publishing import ann_index
 from publishing.ann_index import IndexRules, TooFewFound

@@ -16,9 +16,10 @@ import time
 from datetime import timedelta
 
 from jobs import audit_poison, audit_served, audit_slice, audit_training, audit_worlds
-from jobs.command import Refusal, day, run, say
+from jobs.command import day, run, say
 from lake import lineage, storage
 from lake.hashing import canonical_json
+from lake.refusal import Refusal
 from lake.tables import WINDOWS_DAYS, table
 from training import needs
 from validation.differences import told

@@ -7,7 +7,8 @@ import argparse
 import sys
 
 from jobs import push
-from jobs.command import Refusal, run, say
+from jobs.command import run, say
+from lake.refusal import Refusal
 from publishing.release import NotReleased
 from publishing.rollback import block, video_of
 

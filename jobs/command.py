@@ -10,14 +10,9 @@ from collections.abc import Callable
 from datetime import date
 
 from lake import dates
-from lake.lineage import Missing
-from lake.snapshot import Damaged
+from lake.refusal import Refusal
 
 REFUSED = 3
-
-
-class Refusal(Exception):
-    """The data or the request can't be accepted; the message says what, why, where and the command that fixes it."""
 
 
 def day(text: str) -> date:
@@ -35,11 +30,9 @@ def say(line: str) -> None:
 
 def run(main: Callable[[list[str]], None]) -> int:
     """Run a command's main and turn its outcome into an exit code; refusals are one line on standard error."""
-    from validation.gate import Refused
-
     try:
         main(sys.argv[1:])
-    except (Refusal, Refused, Missing, Damaged) as error:
+    except Refusal as error:
         print(f"refused: {error}", file=sys.stderr, flush=True)
         return REFUSED
     except BrokenPipeError:  # the reader had enough: `… | head`

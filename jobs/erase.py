@@ -20,10 +20,11 @@ import pyarrow.compute as pc
 from features.views import VIEWS
 from jobs import push
 from jobs.clean import remove
-from jobs.command import Refusal, run, say
+from jobs.command import run, say
 from jobs.erase_files import Traces, erase_from, found_in
 from lake import erasure, lineage, numbered_log, snapshot, storage, temporary
 from lake.erasure import Person
+from lake.refusal import Refusal
 from publishing import erasure as releases
 from publishing import retention
 from publishing.retention import Rules

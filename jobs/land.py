@@ -12,12 +12,13 @@ import sys
 import time
 from datetime import date
 
-from jobs.command import Refusal, run, say
+from jobs.command import run, say
 from jobs.land_commit import commit, decide
 from jobs.land_layouts import layouts
 from jobs.land_options import Request, parse, parser
 from lake import conversion, landing
 from lake.conversion import Conversion, Converted
+from lake.refusal import Refusal
 from lake.sources import Refused
 
 BAD_ROWS_ALLOWED = 100

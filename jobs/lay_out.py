@@ -11,16 +11,21 @@ import argparse
 import sys
 import time
 import uuid
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 
+from pyspark import SparkContext
+
 from features import join_sources, table_layout
-from features.frames import balanced, parts_for
+from features.frames import balanced_from_start, parts_of
 from features.table_layout import LayoutWork
-from jobs.command import Refusal, run, say
-from jobs.layouts import publish
-from jobs.spark_context import begin, spark_context
+from jobs.command import run, say
+from jobs.layouts import CORES, publish
+from jobs.spark_context import begin
+from jobs.spark_workers import WithoutPandas
 from lake import storage
+from lake.refusal import Refusal
 
 
 def plan(options: argparse.Namespace, folder: str) -> LayoutWork:
@@ -33,10 +38,9 @@ def plan(options: argparse.Namespace, folder: str) -> LayoutWork:
     return work
 
 
-def execute(work: LayoutWork) -> int:
+def execute(work: LayoutWork, starting: Future[SparkContext | None]) -> int:
     """Run the work under Spark; the number of rows."""
-    context = spark_context("nightreel")
-    return table_layout.run(replace(work, parts=parts_for(work.source.rows, context)), partial(balanced, context))
+    return table_layout.run(replace(work, parts=parts_of(work.source.rows, CORES)), partial(balanced_from_start, starting))
 
 
 def main(arguments: list[str]) -> None:
@@ -55,10 +59,10 @@ def main(arguments: list[str]) -> None:
     out = join_sources.absolute(options.out)
     if storage.exists(out):
         parser.error(f"{out} exists; remove it or name another --out")
-    begin("nightreel")
+    starting = begin("nightreel", "features.table_layout")
     started, folder = time.monotonic(), f"{out}.{uuid.uuid4().hex[:12]}.attempt"
     try:
-        rows = execute(plan(options, folder))
+        rows = execute(plan(options, folder), starting)
         publish(f"{folder}/laid", out)
     except ValueError as error:
         raise Refusal(str(error)) from error
@@ -68,4 +72,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    sys.meta_path.insert(0, WithoutPandas())  # this process works as Spark's workers do until they are there
     sys.exit(run(main))

@@ -10,20 +10,21 @@ import posixpath
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 from pyarrow import fs
-from pyspark import SparkContext
 
 from features import join_sources, table_layout
 from features.any_join import AnyView, columns_read
-from features.frames import balanced, parts_for
+from features.frames import parts_of
+from features.join_files import Spread
 from features.join_sources import Source
 from features.join_stages import Work
 from features.own_views import LAKE_TABLES, OwnView
 from features.table_layout import LayoutWork
 from lake import storage
 from lake.hashing import canonical_json, sha256_of
+
+CORES = 16  # files are cut for so many, since how many Spark will have is not known before it has started
 
 
 def places(views: Sequence[AnyView], folder: str) -> dict[str, str]:
@@ -39,22 +40,22 @@ def places(views: Sequence[AnyView], folder: str) -> dict[str, str]:
     return found
 
 
-def laid_out(work: Work, places: dict[str, str], context: SparkContext | None) -> Work:
+def laid_out(work: Work, places: dict[str, str], spread: Spread) -> Work:
     """The work on layouts, made now where their places are empty."""
     for name, place in places.items():
         if not work.tables[name].layouts:
-            _lay_out(place, work.tables[name], _of(work.views, name), context)
+            _lay_out(place, work.tables[name], _of(work.views, name), spread)
             work = replace(work, tables=work.tables | {name: join_sources.of_path(place)})
     return work
 
 
-def _lay_out(place: str, source: Source, views: Sequence[OwnView], context: SparkContext | None) -> None:
+def _lay_out(place: str, source: Source, views: Sequence[OwnView], spread: Spread) -> None:
     """Make a layout and put it at its place, where others of the same table have no use any more."""
     first = views[0]
     attempt = f"{place}.{uuid.uuid4().hex[:12]}.attempt"
     try:
         table_layout.run(LayoutWork(source, _asked(views), first.event_time, first.arrived_at, first.tiebreak, attempt,
-                                    parts_for(source.rows, context)), partial(balanced, context))
+                                    parts_of(source.rows, CORES)), spread)
         if not join_sources.is_laid_out(place):
             publish(f"{attempt}/laid", place)
     finally:

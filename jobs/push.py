@@ -11,7 +11,8 @@ import os
 import sys
 import time
 
-from jobs.command import Refusal, run, say
+from jobs.command import run, say
+from lake.refusal import Refusal
 from publishing.live import NoRelease
 
 

@@ -67,7 +67,7 @@ def _write(attempt: Attempt, k: int, active_days: int) -> tuple[list[dict], dict
     from features.frames import broadcast, per_bucket
     from jobs.spark_context import begin, spark_context
 
-    begin("nightreel")  # starts while the neighbours are computed
+    begin("nightreel", "publishing.nightly_lists")  # starts while the neighbours are computed
     as_of = attempt.plan.as_of
     model = lineage.model_of(as_of)
     task = Task(storage.home(), night_tables(as_of), model, lineage.resolve("ann_index", as_of) if model else None,

@@ -12,7 +12,8 @@ import sys
 import time
 
 from jobs import push
-from jobs.command import Refusal, day, run, say
+from jobs.command import day, run, say
+from lake.refusal import Refusal
 from publishing.release import ALREADY_LIVE, KEPT, NotReleased, Outcome, publish
 from publishing.release_file import LONGEST_LIST
 

@@ -7,8 +7,9 @@
 import argparse
 import sys
 
-from jobs.command import Refusal, run, say
+from jobs.command import run, say
 from lake import numbered_log
+from lake.refusal import Refusal
 from lake.snapshot import Damaged
 from publishing import release_file, retention
 from publishing.release_file import Release

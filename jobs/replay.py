@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 
 from features.views import VIEWS
 from jobs import scratch
-from jobs.command import Refusal, day, run, say
+from jobs.command import day, run, say
 from lake import snapshot, writing
 from lake.hashing import rows_hash
+from lake.refusal import Refusal
 from lake.snapshot import Manifest, Plan
 
 OWN = tuple(view.name for view in VIEWS if view.entity == "user_id")

@@ -11,8 +11,9 @@ import sys
 import time
 from datetime import date
 
-from jobs.command import Refusal, day, run, say
+from jobs.command import day, run, say
 from lake import lineage, snapshot
+from lake.refusal import Refusal
 from publishing import report
 from publishing.release_file import Release, readable
 from validation import docs

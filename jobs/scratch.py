@@ -8,10 +8,10 @@ from datetime import date
 from pyarrow import fs
 
 from jobs import ann_index, build, recommendations
-from jobs.command import Refusal
 from jobs.small_lake import environment
 from lake import lineage, numbered_log, storage, temporary
 from lake.hashing import canonical_json
+from lake.refusal import Refusal
 from lake.snapshot import Manifest
 from publishing import live
 

@@ -8,7 +8,8 @@ ID is the viewer's id in your log. A viewer that the night does not know gets th
 import argparse
 import sys
 
-from jobs.command import Refusal, run, say
+from jobs.command import run, say
+from lake.refusal import Refusal
 from publishing.live import Loaded, NoRelease, load_release
 from publishing.people import People, Person
 

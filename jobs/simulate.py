@@ -21,9 +21,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.command import Refusal, run, say
+from jobs.command import run, say
 from lake import storage
 from lake.dates import DAY_US, day_of_us, parse_date
+from lake.refusal import Refusal
 from simulation.days import Columns, live
 from simulation.log import Log, event_table, make_log, user_table, video_table
 from simulation.truth import write_truth

@@ -21,7 +21,7 @@ ARCHIVE = Path(sys.prefix) / "spark-classes.jsa"
 
 # Workers live on arrays of many megabytes: in pages of 2 MiB, where Linux has them, they cost a fifth less time.
 # What they give back they soon want again, and fresh memory is dear: up to 128 MiB of arrays below 32 MiB are kept.
-_MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "GLIBC_TUNABLES": ":".join(f"glibc.malloc.{one}" for one in (
+WORKERS_MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "GLIBC_TUNABLES": ":".join(f"glibc.malloc.{one}" for one in (
     "hugetlb=1", "mmap_threshold=33554432", "trim_threshold=134217728", "top_pad=67108864"))}
 
 # Rows are computed as Arrow in Python workers; the JVM only schedules and shuffles, and lives for seconds. Compiling
@@ -31,7 +31,7 @@ _SETTINGS = {
                                      "-Xshare:auto -Xlog:disable -Xlog:all=error:stderr",
     "spark.python.unix.domain.socket.enabled": "true",
     "spark.python.daemon.module": "jobs.spark_workers",
-    **{f"spark.executorEnv.{name}": value for name, value in _MEMORY.items()},
+    **{f"spark.executorEnv.{name}": value for name, value in WORKERS_MEMORY.items()},
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",
@@ -41,6 +41,7 @@ _SETTINGS = {
 
 
 IN_PROCESS = "in-process"
+_STARTER = ThreadPoolExecutor(1)
 
 
 def spark_context(app_name: str) -> SparkContext | None:
@@ -49,16 +50,32 @@ def spark_context(app_name: str) -> SparkContext | None:
     return None if os.environ.get("SPARK_MASTER") == IN_PROCESS else _starting(app_name).result()
 
 
-def begin(app_name: str) -> None:
-    """Let the context start while a command still reads and checks what it is to do. What fails is told by
-    `spark_context`."""
-    if os.environ.get("SPARK_MASTER") != IN_PROCESS:
-        _starting(app_name)
+def begin(app_name: str, work: str) -> Future[SparkContext | None]:
+    """Let the context start, and a worker on each of its cores that has loaded the module `work`, while a command still
+    reads and checks what it is to do."""
+    if os.environ.get("SPARK_MASTER") == IN_PROCESS:
+        nothing: Future[None] = Future()
+        nothing.set_result(None)
+        return nothing
+    return _with_workers(app_name, work)
 
 
 @cache
 def _starting(app_name: str) -> Future[SparkContext]:
-    return ThreadPoolExecutor(1).submit(_started, app_name)
+    return _STARTER.submit(_started, app_name)
+
+
+@cache
+def _with_workers(app_name: str, work: str) -> Future[SparkContext]:
+    return _STARTER.submit(_loaded, _starting(app_name), work)
+
+
+def _loaded(starting: Future[SparkContext], work: str) -> SparkContext:
+    from features.frames import balanced
+
+    context = starting.result()
+    balanced(context, lambda _: {"loaded": import_module(work).__name__}, [1] * context.defaultParallelism)
+    return context
 
 
 def _started(app_name: str) -> SparkContext:

@@ -6,6 +6,7 @@ and what every worker needs is loaded once, before the first fork.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -24,15 +25,29 @@ class WithoutPandas:
     def find_spec(self, name: str, *_: object) -> None:
         """ModuleNotFoundError for pandas; nothing to say of others."""
         if name == "pandas":
-            raise ModuleNotFoundError("jobs/spark_workers.py hides pandas from Spark's workers, to start sooner", name=name)
+            raise ModuleNotFoundError("jobs/spark_workers.py hides pandas, to start sooner", name=name)
+
+
+def until_java_goes(worker: Callable[..., int]) -> Callable[..., int]:
+    """pyspark's worker, which now and then tells of a broken pipe at the end of a command that went well: Java is gone
+    while it waits for more work."""
+    def run(*arguments: object) -> int:
+        try:
+            return worker(*arguments)
+        except BrokenPipeError:
+            return 1
+
+    return run
 
 
 if __name__ == "__main__":
     sys.path[:] = without_archives(sys.path)
 
-    import pyarrow.compute  # noqa: F401
-    import pyarrow.parquet  # noqa: F401
-    from pyspark.daemon import manager
-
     sys.meta_path.insert(0, WithoutPandas())
-    manager()
+
+    from pyspark import daemon
+
+    import features.frames  # noqa: F401
+
+    daemon.worker = until_java_goes(daemon.worker)
+    daemon.manager()

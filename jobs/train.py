@@ -11,8 +11,9 @@ import sys
 import time
 from datetime import date
 
-from jobs.command import Refusal, day, run, say
+from jobs.command import day, run, say
 from lake import numbered_log, snapshot, writing
+from lake.refusal import Refusal
 from lake.snapshot import Manifest, Plan
 from training import needs
 

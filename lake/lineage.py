@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from lake import dates, numbered_log, snapshot
 from lake.hashing import digest
+from lake.refusal import Refusal
 from lake.snapshot import Manifest, Plan
 from lake.tables import table
 
@@ -17,7 +18,7 @@ CHUNKED = ("events", "tiles")
 PUBLISH_LAG_HOURS = 6
 
 
-class Missing(Exception):
+class Missing(Refusal):
     """A snapshot or a sealed day that is needed does not exist; the message names the command that makes it."""
 
 

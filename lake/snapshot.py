@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 
 from lake import storage
 from lake.hashing import bucket_of, canonical_json, sha256_of
+from lake.refusal import Refusal
 from lake.tables import Table, table
 
 
-class Damaged(Exception):
+class Damaged(Refusal):
     """A file differs from what its manifest says."""
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from lake import storage
+from lake.refusal import Refusal
 from lake.snapshot import Plan
 from validation import expectations
 from validation.expectations import Bounds
@@ -27,7 +28,7 @@ def suspended() -> Iterator[None]:
         _SUSPENDED.reset(before)
 
 
-class Refused(Exception):
+class Refused(Refusal):
     """A check of severity `fail` did not hold: the snapshot must not be committed. `results` are all verdicts."""
 
     def __init__(self, plan: Plan, results: list[dict]) -> None:

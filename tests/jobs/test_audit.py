@@ -11,11 +11,11 @@ import pytest
 from benchmarks import leak_zoo
 from benchmarks.leaks import LEAKS
 from jobs import audit, audit_worlds, build, recommendations, training_tables
-from jobs.command import Refusal
 from jobs.small_lake import environment
 from jobs.spark_context import IN_PROCESS
 from lake import lineage, snapshot
 from lake.dates import midnight_us
+from lake.refusal import Refusal
 from lake.tables import table
 from tests import world
 from validation.differences import Difference, of_rows

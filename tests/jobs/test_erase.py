@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import erase, replay, report, rollback
-from jobs.command import Refusal
 from jobs.erase_files import Traces, found_in
 from lake import lineage, numbered_log, snapshot
+from lake.refusal import Refusal
 from publishing.live import load_release
 from publishing.release import publish
 from tests.faults import killing, real

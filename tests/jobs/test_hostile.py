@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from jobs import backfill, clean, erase, explain, release, releases, rollback
-from jobs.command import Refusal, run
+from jobs.command import run
+from lake.refusal import Refusal
 
 JOBS = Path(clean.__file__).parent
 DATES = ["2026-02-31", "2026-02-05\n", "2026-02-05; rm -rf /", "$(id)", "`id`", "../../etc", "{{ 7*7 }}", "--help-me",

@@ -12,11 +12,11 @@ from features import any_join
 from features.own_views import read_views
 from features.views import view
 from jobs import build, join, land, lay_out, simulate
-from jobs.command import Refusal
 from jobs.spark_context import spark_context
 from lake import dates, lineage, snapshot
 from lake.columns import TIMESTAMP
 from lake.dimensions import versions
+from lake.refusal import Refusal
 from tests import join_world
 
 OWN = """

@@ -6,7 +6,7 @@ import pytest
 
 from features import windows
 from jobs import replay
-from jobs.command import Refusal
+from lake.refusal import Refusal
 from publishing.rollback import block
 from tests.faults import real
 

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import simulate
-from jobs.command import Refusal
 from lake.columns import EVENT, EVENT_TYPES, USER, VIDEO
 from lake.dates import DAY_US
+from lake.refusal import Refusal
 from simulation.days import SHOWN_MAX, TAKEDOWN_NOTICE_US, State, draw, live, show_policy
 from simulation.log import OVERSIZED_CHARACTERS
 from simulation.world import Size, World, make_world, stream

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from jobs import clean, releases
-from jobs.command import Refusal
 from lake import lineage, numbered_log, snapshot, storage, writing
+from lake.refusal import Refusal
 from publishing import retention
 from publishing.live import NoRelease, load_release
 from publishing.release import KEPT, publish

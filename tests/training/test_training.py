@@ -7,9 +7,9 @@ import pytest
 
 from funnel.night import load_histories, load_night
 from jobs import train
-from jobs.command import Refusal
 from lake import lineage, numbered_log, snapshot
 from lake.hashing import sha256_of
+from lake.refusal import Refusal
 from tests.training import planted
 from tests.training.conftest import TRAIN
 from training import bundle, needs, registry, session
