@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from lake import lineage, snapshot, storage
+from lake.columns import TIMESTAMP, one_array
 from lake.hashing import BUCKETS, id_of_string
 from lake.snapshot import Manifest
 from lake.tables import table
@@ -206,6 +207,22 @@ def read_buckets(layout: Layout, columns: Sequence[str], buckets: Sequence[int])
     if layout.manifests:
         return pa.concat_tables([snapshot.read(manifest, list(columns), buckets) for manifest in layout.manifests])
     return _read(layout.schema, [piece for bucket in buckets for piece in layout.buckets.get(bucket, ())], columns)
+
+
+def all_apart(rows: pa.Table, columns: Sequence[str]) -> bool:
+    """Whether rows ascend strictly by these integer or instant (microseconds count) columns, so that no two are equal in
+    them all. False where one has a null."""
+    equal = np.ones(max(rows.num_rows - 1, 0), bool)  # to the next row, in the columns so far
+    for name in columns:
+        if rows[name].null_count:
+            return False
+        column = one_array(rows[name])
+        column = column.cast(TIMESTAMP, safe=False) if pa.types.is_timestamp(column.type) else column
+        values = column.cast(pa.int64()).to_numpy()
+        if (equal & (values[1:] < values[:-1])).any():
+            return False
+        equal &= values[1:] == values[:-1]
+    return not equal.any()
 
 
 def _read(schema: pa.Schema, pieces: Sequence[Piece], columns: Sequence[str]) -> pa.Table:

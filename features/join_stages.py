@@ -166,13 +166,29 @@ def rows_of_keys(rows: pa.Table, key: Sequence[tuple[str, str]]) -> pa.Table:
 def _compute(work: Work, one: Lookup, part: int) -> dict:
     stretches = one.of_part(part)
     spines = join_files.gather([_path(work, one, "spine", n) for n in range(len(work.spine.runs))], stretches)
-    tables = (join_sources.read_buckets(one.layout, columns_read(one.views), [stretch])
-              for stretch in stretches) if one.layout \
+    tables = (_read_bucket(one, stretch) for stretch in stretches) if one.layout \
         else join_files.gather([_path(work, one, "rows", n) for n in range(len(one.table.runs))], stretches)
     found = [_answers(work, one, *sides) for sides in zip(spines, tables, strict=True)]
     join_files.write_ascending(_path(work, one, "found", part), found, _ROW,
                                [*(run.first for run in work.spine.runs), work.spine.rows])
     return {}
+
+
+def _read_bucket(one: Lookup, bucket: int) -> pa.Table:
+    """The rows of a bucket. What orders rows of one key and instant is read only where there are such: it is null
+    elsewhere, and nobody looks at it."""
+    columns, schema = columns_read(one.views), one.layout.schema
+    valued = [name for name in columns if any(name in view.columns_valued for view in one.views)]
+    if len(valued) == len(columns) or not all(pa.types.is_integer(schema.field(name).type) for name in one.first.table_key):
+        return join_sources.read_buckets(one.layout, columns, [bucket])
+    rows = join_sources.read_buckets(one.layout, valued, [bucket])
+    if not join_sources.all_apart(rows, [*one.first.table_key, one.first.event_time]):
+        return join_sources.read_buckets(one.layout, columns, [bucket])
+    for name in columns:
+        if name not in valued:
+            field = schema.field(name)
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return rows
 
 
 def _answers(work: Work, one: Lookup, spine: pa.Table, rows: pa.Table) -> pa.Table:

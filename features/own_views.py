@@ -113,8 +113,13 @@ class OwnView:
     @property
     def columns_read(self) -> list[str]:
         """Every table column that the join reads, once each."""
-        return list(dict.fromkeys([*(theirs for _, theirs in self.key), self.event_time, self.arrived_at,
-                                   *self.tiebreak, *(column for column, _ in self.where), *self.needed]))
+        return list(dict.fromkeys([*self.columns_valued, *self.tiebreak]))
+
+    @property
+    def columns_valued(self) -> list[str]:
+        """The same without those that only order rows of one key and instant."""
+        return list(dict.fromkeys([*self.table_key, self.event_time, self.arrived_at,
+                                   *(column for column, _ in self.where), *self.needed]))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -502,3 +502,26 @@ def test_a_view_file_says_what_it_means() -> None:
 def test_an_unknown_name_in_a_view_file_is_an_error(was: bytes, becomes: bytes, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         read_views(VIEW_FILE.replace(was, becomes))
+
+
+@pytest.mark.parametrize("apart_ns", [0, 1, 1_000])  # instants count by the microsecond
+def test_a_tiebreak_is_read_from_a_layout_only_where_rows_tie(
+        apart_ns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    day = [datetime(2026, 1, n, tzinfo=UTC) for n in range(1, 6)]
+    third = dates.midnight_us(day[2].date()) * 1_000
+    happened = [0, third, third + apart_ns, 0]
+    pq.write_table(pa.table({"who": [1, 1, 1, 2], "at": pa.array(happened, pa.timestamp("ns", "UTC")),
+                             "known": pa.array([day[3]] * 4, TIMESTAMP),
+                             "seq": [4, 2, 3, 1], "value": ["a", "z", "c", "d"]}), tmp_path / "events.parquet")
+    pq.write_table(pa.table({"who": [1, 2], "t": pa.array([day[4]] * 2, TIMESTAMP)}), tmp_path / "spine.parquet")
+    events, spine = (join_sources.of_path(str(tmp_path / f"{name}.parquet")) for name in ("events", "spine"))
+    layout = table_layout.LayoutWork(events, {("who",): ("value",)}, "at", "known", ("seq",), str(tmp_path / "attempt"), 1)
+    table_layout.run(layout, in_turn)
+    declared = VersionView("v", "events", (("who", "who"),), "at", "known", ("seq",), columns=("value",))
+    laid, read, original = join_sources.of_path(str(tmp_path / "attempt" / "laid")), [], join_sources.read_buckets
+    monkeypatch.setattr(join_sources, "read_buckets", lambda by, columns, buckets: read.append("seq" in columns)
+                        or original(by, columns, buckets))
+    planned = join_stages.Work(spine, "t", (declared,), {"events": laid}, {}, {}, str(tmp_path / "attempt"), 1)
+    assert join_stages.run(planned, in_turn) == 2
+    assert pq.read_table(tmp_path / "attempt" / "joined")["v_value"].to_pylist() == ["c", "d"]  # by content it were z
+    assert any(read) == (apart_ns < 1_000)
