@@ -20,12 +20,15 @@ from features import join_files
 from features.join_files import Spread
 from features.views import EXAMPLE_VIEWS, FEATURES, FeatureView, view
 from lake import dates, snapshot, storage, writing
-from lake.columns import one_array
-from lake.hashing import BUCKETS, bucket_of
+from lake.columns import one_array, one_chunk
+from lake.hashing import BUCKETS
 from lake.snapshot import Manifest
 from lake.tables import table
 
 _ROW = "_label_row"
+EXAMPLES_PER_PART = 100_000  # they are wide: a task holds some 100 MB of so many
+MOST_PAIRS = 1 << 24  # 128 MB: pairs of more are looked up by hash
+
 
 def live_days(times_us: np.ndarray, publish_lag_us: int) -> np.ndarray:
     """int64[N]: for each instant the as_of day (days since 1970) that was live: the newest with as_of + lag < t."""
@@ -88,16 +91,16 @@ def _join_day(work: ExampleWork, number: int) -> dict:
 
 def _write_part(work: ExampleWork, part: int) -> dict:
     labels = snapshot.read(work.labels, buckets=work.buckets(part))
-    found = join_files.gather([work.path("features", n) for n in range(len(work.snapshots))], [part])[0]
-    place = found[_ROW].to_numpy()
+    found = join_files.gather_narrow([work.path("features", n) for n in range(len(work.snapshots))], part)
+    place = found.pop(_ROW).astype(np.int64)
     if not np.array_equal(np.bincount(place, minlength=labels.num_rows), np.ones(labels.num_rows)):
-        raise RuntimeError(f"labels of part {part}: {labels.num_rows} went in, {found.num_rows} came out")
-    features = {name: _placed(found[name].to_numpy(), place) for name in found.column_names if name != _ROW}
+        raise RuntimeError(f"labels of part {part}: {labels.num_rows} went in, {len(place)} came out")
+    features = {name: _placed(values, place) for name, values in found.items()}
     return writing.write_part("training_examples", work.folder, with_features(labels, features), f"part-{part:05d}")
 
 
 def _placed(values: np.ndarray, place: np.ndarray) -> np.ndarray:
-    found = np.empty_like(values)
+    found = np.empty(len(values), np.int64)
     found[place] = values
     return found
 
@@ -126,12 +129,12 @@ def snapshot_features(labels: pa.Table, times_us: np.ndarray, snapshots: Mapping
     """View name → int64[labels, FEATURES], as live at each label's time (int64[labels]). snapshots: as_of → function
     that reads it; KeyError when a date that was live is not there."""
     found = {name: np.zeros((labels.num_rows, len(FEATURES)), np.int64, "F") for name in names}
-    live = {name: live_days(times_us, view(name).publish_lag_us) for name in names}
-    labels = labels.select(_looked_up(names)).combine_chunks()
-    for day in np.unique(np.concatenate(list(live.values()))):
-        features = snapshots[dates.day_of_us(int(day) * dates.DAY_US)]().combine_chunks()
+    live = {lag: live_days(times_us, lag) for lag in {view(name).publish_lag_us for name in names}}
+    labels = one_chunk(labels.select(_looked_up(names)))
+    for day in sorted({int(day) for days in live.values() for day in np.unique(days)}):
+        features = one_chunk(snapshots[dates.day_of_us(day * dates.DAY_US)]())
         for name in names:
-            rows = np.flatnonzero(live[name] == day)
+            rows = np.flatnonzero(live[view(name).publish_lag_us] == day)
             if len(rows) == labels.num_rows:
                 found[name] = _look_up(labels, features, view(name))
             else:
@@ -142,49 +145,54 @@ def snapshot_features(labels: pa.Table, times_us: np.ndarray, snapshots: Mapping
 def _look_up(labels: pa.Table, features: pa.Table, declared: FeatureView) -> np.ndarray:
     """int64[labels, FEATURES]: the features of each label's key in one snapshot; zeros for an absent or null key."""
     mine = np.flatnonzero(pc.equal(features["view"], declared.name).to_numpy())
-    owner, entity, attribute = _keys(labels, declared)
-    entities, attributes = (one_array(features[name]).take(pa.array(mine)) for name in ("entity_id", "attribute"))
-    row = _rows_of(entity, attribute, entities, attributes) if declared.attribute else _places(entity, entities)
-    there = np.flatnonzero(row >= 0)
-    found = features.select(list(FEATURES)).take(pa.array(mine[row[there]]))
+    entities = one_array(features["entity_id"]).take(pa.array(mine))
+    if declared.attribute:
+        owner, row = _rows_of_pairs(labels, declared, entities, one_array(features["attribute"]).take(pa.array(mine)))
+    else:
+        owner, row = np.arange(labels.num_rows), _places(one_array(labels[declared.entity]), entities)
+    there = row >= 0
+    if not there.all():
+        owner, row = owner[there], row[there]
+    found = features.select(list(FEATURES)).take(pa.array(mine[row]))
     summed = np.zeros((labels.num_rows, len(FEATURES)), np.int64, "F")
     for column, feature in enumerate(FEATURES):
         if declared.attribute:
-            np.add.at(summed[:, column], owner[there], found[feature].to_numpy())
+            np.add.at(summed[:, column], owner, found[feature].to_numpy())
         else:
-            summed[owner[there], column] = found[feature].to_numpy()
+            summed[owner, column] = found[feature].to_numpy()
     return summed
 
 
-def _keys(labels: pa.Table, declared: FeatureView) -> tuple[np.ndarray, pa.Array, pa.Array | None]:
-    """Per key looked up: the label row it belongs to, the entity and the attribute, where the view has one. Labels with
-    a null key have none; a list attribute gives one key per distinct value."""
-    entity = one_array(labels[declared.entity])
-    owner = np.arange(labels.num_rows)
-    if not declared.attribute:
-        chosen = pc.is_valid(entity).to_numpy(zero_copy_only=False)
-        return owner[chosen], entity.filter(pa.array(chosen)), None
-    lists = one_array(labels[declared.attribute])
-    pairs = pa.table({"owner": pc.list_parent_indices(lists).cast(pa.int64()), "value": pc.list_flatten(lists)})
-    pairs = pairs.filter(pc.is_valid(pairs["value"])).group_by(["owner", "value"], use_threads=False).aggregate([])
-    owner = pairs["owner"].to_numpy()
-    return owner, entity.take(pa.array(owner)), pairs["value"].combine_chunks()
+def _rows_of_pairs(labels: pa.Table, declared: FeatureView, entities: pa.Array,
+                   attributes: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """int64[P] twice: for each distinct pair of a label and a value of its attribute, the label's row, and the row of the
+    features whose (entity, attribute) that is, or -1. Feature keys are unique; nulls match nothing."""
+    lists, entity = one_array(labels[declared.attribute]), one_array(labels[declared.entity])
+    values = pc.list_flatten(lists).dictionary_encode()
+    names, ids = values.dictionary, entity.drop_null().unique()
+    width = max(len(names), 1)
+    pairs = pc.list_parent_indices(lists).to_numpy().astype(np.int64) * width
+    pairs = np.sort((pairs + values.indices.fill_null(0).to_numpy())[pc.is_valid(values).to_numpy(zero_copy_only=False)])
+    owner, name = np.divmod(pairs[np.append(True, pairs[1:] != pairs[:-1])[:len(pairs)]], width)
+    return owner, _places_of_pairs(_paired(_places(entity, ids)[owner], name, width), _paired(
+        _places(entities, ids), _places(attributes, names), width), len(ids) * width)
 
 
-def _rows_of(entity: pa.Array, attribute: pa.Array, entities: pa.Array, attributes: pa.Array) -> np.ndarray:
-    """int64: for each (entity, attribute) the row of the features that has it, or -1. Feature keys are unique."""
-    known_ids, known_names = entities.unique(), attributes.unique()
-    known, asked = (_pairs(ids, names, known_ids, known_names) for ids, names in (
-        (entities, attributes), (entity, attribute)))
-    return _places(pa.array(asked), pa.array(known))
+def _paired(one: np.ndarray, other: np.ndarray, width: int) -> np.ndarray:
+    """int64: one number per pair of numbers, -1 where a half is."""
+    return np.where((one < 0) | (other < 0), -1, one * width + other)
 
 
-def _pairs(ids: pa.Array, names: pa.Array, known_ids: pa.Array, known_names: pa.Array) -> np.ndarray:
-    """int64: one number per pair, -1 where a half is not known."""
-    id_code, name_code = _places(ids, known_ids), _places(names, known_names)
-    return np.where((id_code < 0) | (name_code < 0), -1, id_code * max(len(known_names), 1) + name_code)
+def _places_of_pairs(asked: np.ndarray, known: np.ndarray, count: int) -> np.ndarray:
+    """int64: the place of each of the asked among the known, which are unique, or -1. All are below `count`, -1 is nobody."""
+    if count > MOST_PAIRS:
+        return np.where(asked < 0, -1, _places(pa.array(asked), pa.array(known)))
+    place = np.full(count + 1, -1)
+    place[known] = np.arange(len(known))
+    place[-1] = -1
+    return place[asked]
 
 
 def _places(values: pa.Array, known: pa.Array) -> np.ndarray:
-    """int64: the place of each value among the known ones, or -1."""
-    return pc.index_in(values, value_set=known).fill_null(-1).to_numpy().astype(np.int64)
+    """int64: the place of each value among the known ones, or -1; null is nowhere."""
+    return pc.index_in(values, value_set=known, skip_nulls=True).fill_null(-1).to_numpy().astype(np.int64)

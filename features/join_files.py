@@ -49,14 +49,24 @@ def _write_batches(path: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> N
 
 def gather(paths: list[str], parts: Sequence[int]) -> list[pa.Table]:
     """The rows of each of some parts from files of `write_apart`, in the files' order."""
+    return [pa.Table.from_batches(map(_wide, held)) for held in _held(paths, parts)]
+
+
+def gather_narrow(paths: list[str], part: int) -> dict[str, np.ndarray]:
+    """The columns of one part, all of whole numbers without nulls, in as few bytes as the files hold them."""
+    held = _held(paths, [part])[0]
+    return {name: np.concatenate([batch.column(name).to_numpy() for batch in held]) for name in held[0].schema.names}
+
+
+def _held(paths: list[str], parts: Sequence[int]) -> list[list[pa.RecordBatch]]:
     batches: list[list[pa.RecordBatch]] = [[] for _ in parts]
     for path in paths:
         store, inner = storage.filesystem(path)
         with pa.memory_map(inner) if storage.is_local(path) else store.open_input_file(inner) as file:
             opened = pa.ipc.open_file(file)
             for held, part in zip(batches, parts, strict=True):
-                held.append(_wide(opened.get_batch(part)))
-    return [pa.Table.from_batches(held) for held in batches]
+                held.append(opened.get_batch(part))
+    return batches
 
 
 def _narrow(rows: pa.Table) -> pa.Table:

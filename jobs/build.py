@@ -199,13 +199,14 @@ def build_training_examples(as_ofs: list[date]) -> None:
 
 
 def _write_training_examples(attempt: Attempt) -> tuple[list[dict], dict]:
-    from features.frames import balanced
-    from features.join import ExampleWork, write_examples
+    from features.frames import balanced, parts_of
+    from features.join import EXAMPLES_PER_PART, ExampleWork, write_examples
 
     labels = lineage.resolve("labels", attempt.plan.as_of)
     days = [dates.parse_date(day) for day in labels.extra["snapshot_days"]]
     live = {day: lineage.resolve("feature_snapshots", day) for day in days}
-    parts = write_examples(ExampleWork(labels, live, attempt.folder, _parts([labels])), partial(balanced, _context()))
+    parts = write_examples(ExampleWork(labels, live, attempt.folder, max(_parts([labels]), parts_of(
+        labels.rows, 1, EXAMPLES_PER_PART))), partial(balanced, _context()))
     written = sum(part["rows"] for part in parts)
     if written != labels.rows:
         raise RuntimeError(f"training_examples {attempt.plan.as_of}: {labels.rows} labels became {written} rows")
