@@ -31,7 +31,8 @@ VIEWS = ("video", "creator", "user")
 NAMES = ("log_duration_s", "duration_unknown", "category_count", *(f"{view}_{name}" for view in VIEWS for name in MANY))
 COLUMNS = [FEATURE_NAMES.index(name) for name in NAMES]
 HEADS = ("shown_play", "completion", "like", "share", "not_interested", AMOUNT)
-TABLE_COLUMNS = ["event_time", "shown", "played", "liked", "shared", "not_interested", "watch_ms", "duration_ms",
+ORDER = ("event_time", "user_id", "event_id")  # total: examples are unique by these
+TABLE_COLUMNS = [*ORDER, "shown", "played", "liked", "shared", "not_interested", "watch_ms", "duration_ms",
                  "categories", *(f"{view}_{feature}" for view in VIEWS for feature in FEATURES)]
 FEWEST = 50
 MOST_ROWS = 1_000_000
@@ -42,7 +43,7 @@ LEAST_STEPS = 20
 
 @dataclass(frozen=True, eq=False)
 class Responses:
-    """n label rows in order of time: features f32[n, len(NAMES)]; truth f32[n, len(HEADS)], NaN where a head has
+    """n label rows in a total order, by time: features f32[n, len(NAMES)]; truth f32[n, len(HEADS)], NaN where a head has
     nothing to learn from the row."""
 
     features: np.ndarray
@@ -60,9 +61,9 @@ class FittedResponse:
 
 
 def of_table(rows: pa.Table) -> Responses:
-    """Responses from rows of training_examples, the newest million of them."""
-    rows = rows.sort_by("event_time")
-    rows = rows.slice(max(rows.num_rows - MOST_ROWS, 0))
+    """Responses from rows of training_examples, the newest million of them, in whatever order they come."""
+    order = pc.sort_indices(rows, [(name, "ascending") for name in ORDER])
+    rows = rows.take(order.slice(max(len(order) - MOST_ROWS, 0)))
     duration = rows["duration_ms"].cast(pa.float64()).fill_null(-1).to_numpy()
     watch = rows["watch_ms"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     counts = pc.fill_null(pc.list_value_length(rows["categories"]), 0).to_numpy()
