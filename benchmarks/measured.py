@@ -11,8 +11,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Measured:
-    """`seconds` from start to end; `peak_gb`: the sum of the process tree's proportional set sizes (shared pages counted
-    once) when it was largest, in 10^9 bytes; `said`: standard output."""
+    """`seconds` until the command returns (Java clears up for half a second more, which is waited for); `peak_gb`: the sum
+    of the process tree's proportional set sizes (shared pages counted once) when it was largest, in 10^9 bytes; `said`:
+    standard output."""
 
     seconds: float
     peak_gb: float
@@ -26,14 +27,17 @@ def measured(command: list[str], environment: dict[str, str] | None = None) -> M
                                env={**os.environ, **(environment or {})})
     peak, done = [0], threading.Event()
     watcher = threading.Thread(target=_watch, args=(process.pid, peak, done))
+    returned: list[float] = []
+    waiter = threading.Thread(target=lambda: (process.wait(), returned.append(time.monotonic())))
     watcher.start()
+    waiter.start()
     said, complaints = process.communicate()
-    seconds = time.monotonic() - started
+    waiter.join()
     done.set()
     watcher.join()
     if process.returncode:
         sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{complaints[-2000:]}")
-    return Measured(seconds, peak[0] / 1e9, said)
+    return Measured(returned[0] - started, peak[0] / 1e9, said)
 
 
 def _watch(root: int, peak: list[int], done: threading.Event) -> None:

@@ -27,7 +27,8 @@ PATIENCE_S, ENDED = 90, "its time was up"
 CAUSES = {"file size": ["File too large"], "disk": ["No space left on device"], "inodes": ["No space left on device"],
           "read-only": ["Read-only file system"],
           "memory": ["MemoryError", "llocat", "memory", "bad_alloc", "failed to map", "can't start new thread",
-                     "Resource temporarily unavailable", ENDED, "SIGSEGV", "SIGABRT"]}
+                     "Resource temporarily unavailable", ENDED, "SIGSEGV", "SIGABRT",
+                     "load shared object file 'libllvmlite.so'"]}  # numba names what found no room, not the room
 Limit = Callable[[], None]
 
 
