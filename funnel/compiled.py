@@ -171,7 +171,7 @@ def _strongest(total: np.ndarray, touched: np.ndarray, count: int, keys: np.ndar
         number = touched[place]
         score = total[number]
         total[number] = 0
-        if score > 0 and score >= border:
+        if len(ids) and score > 0 and score >= border:
             if held == len(keys):
                 border, held = choose(keys, held, len(ids)), len(ids)
             keys[held] = key_of(score, number)
@@ -309,6 +309,8 @@ def _reach(total: np.ndarray, touched: np.ndarray, user: int, plays: tuple, near
 @njit(cache=True)
 def _best_unseen(total: np.ndarray, touched: np.ndarray, slot_of: np.ndarray, keys: np.ndarray, n: int) -> int:
     """The keys of the best n positive totals of what is touched and not seen, in order; returns how many."""
+    if n == 0:  # keys are chosen of at least one
+        return 0
     held, border = 0, np.float32(0)
     for video in touched:
         score = total[video]
