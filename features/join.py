@@ -95,14 +95,10 @@ def _write_part(work: ExampleWork, part: int) -> dict:
     place = found.pop(_ROW).astype(np.int64)
     if not np.array_equal(np.bincount(place, minlength=labels.num_rows), np.ones(labels.num_rows)):
         raise RuntimeError(f"labels of part {part}: {labels.num_rows} went in, {len(place)} came out")
-    features = {name: _placed(values, place) for name, values in found.items()}
+    order = np.empty_like(place)
+    order[place] = np.arange(len(place))
+    features = {name: values.take(order).astype(np.int64) for name, values in found.items()}
     return writing.write_part("training_examples", work.folder, with_features(labels, features), f"part-{part:05d}")
-
-
-def _placed(values: np.ndarray, place: np.ndarray) -> np.ndarray:
-    found = np.empty(len(values), np.int64)
-    found[place] = values
-    return found
 
 
 def _looked_up(names: Sequence[str]) -> list[str]:
@@ -132,35 +128,35 @@ def snapshot_features(labels: pa.Table, times_us: np.ndarray, snapshots: Mapping
     live = {lag: live_days(times_us, lag) for lag in {view(name).publish_lag_us for name in names}}
     labels = one_chunk(labels.select(_looked_up(names)))
     for day in sorted({int(day) for days in live.values() for day in np.unique(days)}):
-        features = one_chunk(snapshots[dates.day_of_us(day * dates.DAY_US)]())
+        features = snapshots[dates.day_of_us(day * dates.DAY_US)]()
+        keys = one_chunk(features.select(["view", "entity_id", "attribute"]))
+        values = [np.append(features[feature].to_numpy(), 0) for feature in FEATURES]  # the last one is that of row -1
         for name in names:
             rows = np.flatnonzero(live[view(name).publish_lag_us] == day)
             if len(rows) == labels.num_rows:
-                found[name] = _look_up(labels, features, view(name))
+                found[name] = _look_up(labels, keys, values, view(name))
             else:
-                found[name][rows] = _look_up(labels.take(pa.array(rows)), features, view(name))
+                found[name][rows] = _look_up(labels.take(pa.array(rows)), keys, values, view(name))
     return found
 
 
-def _look_up(labels: pa.Table, features: pa.Table, declared: FeatureView) -> np.ndarray:
-    """int64[labels, FEATURES]: the features of each label's key in one snapshot; zeros for an absent or null key."""
-    mine = np.flatnonzero(pc.equal(features["view"], declared.name).to_numpy())
-    entities = one_array(features["entity_id"]).take(pa.array(mine))
+def _look_up(labels: pa.Table, keys: pa.Table, values: Sequence[np.ndarray], declared: FeatureView) -> np.ndarray:
+    """int64[labels, FEATURES]: the features of each label's key in one snapshot; zeros for an absent or null key. keys: of
+    the snapshot's rows; values: int64[rows + 1] of each feature, the last one 0."""
+    mine = np.flatnonzero(pc.equal(keys["view"], declared.name).to_numpy())
+    entities, attributes = (one_array(keys[name]).take(pa.array(mine)) for name in ("entity_id", "attribute"))
+    row_of = np.append(mine, -1)  # of the snapshot, by place among the view's own
     if declared.attribute:
-        owner, row = _rows_of_pairs(labels, declared, entities, one_array(features["attribute"]).take(pa.array(mine)))
+        owner, place = _rows_of_pairs(labels, declared, entities, attributes)
+        row, found = row_of[place], np.zeros((labels.num_rows, len(FEATURES)), np.int64, "F")
+        for column, known in enumerate(values):
+            np.add.at(found[:, column], owner, known[row])
     else:
-        owner, row = np.arange(labels.num_rows), _places(one_array(labels[declared.entity]), entities)
-    there = row >= 0
-    if not there.all():
-        owner, row = owner[there], row[there]
-    found = features.select(list(FEATURES)).take(pa.array(mine[row]))
-    summed = np.zeros((labels.num_rows, len(FEATURES)), np.int64, "F")
-    for column, feature in enumerate(FEATURES):
-        if declared.attribute:
-            np.add.at(summed[:, column], owner, found[feature].to_numpy())
-        else:
-            summed[owner, column] = found[feature].to_numpy()
-    return summed
+        row = row_of[_places(one_array(labels[declared.entity]), entities)]
+        found = np.empty((labels.num_rows, len(FEATURES)), np.int64, "F")
+        for column, known in enumerate(values):
+            known.take(row, out=found[:, column], mode="wrap")
+    return found
 
 
 def _rows_of_pairs(labels: pa.Table, declared: FeatureView, entities: pa.Array,
