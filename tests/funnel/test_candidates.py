@@ -4,6 +4,8 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from funnel import ragged
 from funnel.candidates import SOURCES, CandidateRules, Candidates, generate
@@ -122,6 +124,22 @@ def test_explorers_are_rarely_shown_and_the_same_every_time() -> None:
     assert len({video for mine in once.values() for video in mine}) > 30, "users explore different videos"
     tomorrow = run(replace(night, as_of=AS_OF.replace(day=6)), users, rules)
     assert tomorrow != once, "another night explores elsewhere"
+
+
+@settings(max_examples=25, deadline=None)
+@given(rules=st.builds(CandidateRules, **{each.name: st.integers(0, 6) for each in fields(CandidateRules)}),
+       keep=st.integers(0, 6), seed=st.integers(0, 999))
+def test_every_rule_is_kept_however_small(rules: CandidateRules, keep: int, seed: int) -> None:
+    night = random_night(40, seed)
+    users, vectors = random_users(night, 6, seed, plays=12), np.random.default_rng(seed).normal(size=(46, 3)).astype(np.float32)
+    made = generate(night, users, neighbours(night, users, NeighbourRules(keep=keep)),
+                    Retrieval(vectors[:40], exact_top(vectors[:40])), vectors[40:], rules)
+    rows = found(night, users, made)
+    for user, seen in zip(users.user_ids.tolist(), np.split(users.seen_video_ids, users.seen_offsets[1:-1]), strict=True):
+        mine, left = list(rows[user].values()), set(night.video_ids.tolist()) - set(seen.tolist())
+        assert set(rows[user]) <= left and len(mine) >= min(rules.at_least, len(left))
+        for name in (each.name for each in fields(CandidateRules) if each.name not in ("popular", "at_least")):
+            assert mine.count(name) <= getattr(rules, name)
 
 
 @pytest.mark.parametrize("shrink", [0.0, 5.0])
