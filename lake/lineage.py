@@ -65,15 +65,11 @@ def chunk_plans(name: str, as_of: date) -> list[Plan]:
 
     Missing when the chunks of an input are not built.
     """
-    entries = landings("raw_events", as_of)
+    entries = tuple((entry["start"], entry["end"], entry["content_hash"]) for entry in landings("raw_events", as_of))
     if name == "events":
-        return list(_event_plans(tuple((entry["start"], entry["end"], entry["content_hash"]) for entry in entries)))
-    plans, videos = [], [(told["start"], told["content_hash"]) for told in landings("raw_videos")]
-    for entry, events in zip(entries, chunks("events", as_of), strict=True):
-        known = digest(content for start, content in videos if start < entry["end"])  # ISO days compare as dates do
-        plans.append(Plan(name, date.fromisoformat(entry["end"]), {"start": entry["start"]},
-                          {"events": events.content_hash, "raw_videos": known}))
-    return plans
+        return list(_event_plans(entries))
+    videos = tuple((told["start"], told["content_hash"]) for told in landings("raw_videos"))
+    return list(_tile_plans(entries, tuple(events.content_hash for events in chunks("events", as_of)), videos))
 
 
 @lru_cache(maxsize=4)
@@ -84,6 +80,16 @@ def _event_plans(entries: tuple[tuple[str, str, str], ...]) -> tuple[Plan, ...]:
     return tuple(Plan("events", date.fromisoformat(end), {"start": start},
                       {"raw_events": content, "previous": digest(hashes[:n])})
                  for n, (start, end, content) in enumerate(entries))
+
+
+@lru_cache(maxsize=4)
+def _tile_plans(entries: tuple[tuple[str, str, str], ...], events: tuple[str, ...],
+                videos: tuple[tuple[str, str], ...]) -> tuple[Plan, ...]:
+    """A chunk's tiles know the videos that had landed by its end. events: content hash of each chunk; videos: start and
+    content hash of each landing. Kept as well."""
+    return tuple(Plan("tiles", date.fromisoformat(end), {"start": start}, {
+        "events": content, "raw_videos": digest(known for first, known in videos if first < end)})  # ISO days, as dates do
+        for (start, end, _), content in zip(entries, events, strict=True))
 
 
 def chunks(name: str, as_of: date) -> list[Manifest]:

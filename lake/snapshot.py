@@ -8,7 +8,7 @@ import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +33,7 @@ class Plan:
     parameters: dict[str, object] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def identity(self) -> str:
         declared = table(self.table)
         return sha256_of(canonical_json(

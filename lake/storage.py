@@ -10,6 +10,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,7 +21,13 @@ from pyarrow import fs
 def home() -> str:
     """The root of everything made at run time: `NIGHTREEL_HOME`, by default `./var`, made absolute."""
     root = os.environ.get("NIGHTREEL_HOME") or "var"
-    return root.rstrip("/") if "://" in root else str(Path(root).absolute())
+    return root.rstrip("/") if "://" in root else _absolute(root, os.getcwd())
+
+
+@lru_cache(maxsize=4)
+def _absolute(root: str, folder: str) -> str:
+    """Kept, since a night of an old lake asks thousands of times."""
+    return str(Path(folder, root))
 
 
 def join(*parts: str) -> str:
