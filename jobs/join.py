@@ -8,12 +8,13 @@ Views are the nightly ones (user, video, creator, user_category, country_video) 
 """
 
 import argparse
-import sys
 import time
 
-from jobs.command import run, say
+from jobs.command import leave, run, say
 from jobs.spark_context import begin
-from jobs.spark_workers import WithoutPandas
+from jobs.spark_workers import prepare
+
+WORK = "features.join_stages"
 
 
 def _parts(text: str) -> int:
@@ -36,7 +37,7 @@ def main(arguments: list[str]) -> None:
                         help="pieces of work per view; by default from the rows. Changes no value")
     options = parser.parse_args(arguments)
     started = time.monotonic()
-    starting = begin("nightreel", "features.join_stages")
+    starting = begin("nightreel", WORK)
     from features import join_sources  # while Java starts
     from jobs import joining
     from lake import storage
@@ -53,5 +54,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.meta_path.insert(0, WithoutPandas())  # this process works as Spark's workers do until they are there
-    sys.exit(run(main))
+    prepare(WORK)  # this process works as Spark's workers do until they are there
+    leave(run(main))

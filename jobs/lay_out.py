@@ -8,7 +8,6 @@ now.
 """
 
 import argparse
-import sys
 import time
 import uuid
 from concurrent.futures import Future
@@ -20,12 +19,14 @@ from pyspark import SparkContext
 from features import join_sources, table_layout
 from features.frames import balanced_from_start, parts_of
 from features.table_layout import LayoutWork
-from jobs.command import run, say
+from jobs.command import leave, run, say
 from jobs.layouts import CORES, publish
 from jobs.spark_context import begin
-from jobs.spark_workers import WithoutPandas
+from jobs.spark_workers import prepare
 from lake import storage
 from lake.refusal import Refusal
+
+WORK = "features.table_layout"
 
 
 def plan(options: argparse.Namespace, folder: str) -> LayoutWork:
@@ -59,7 +60,7 @@ def main(arguments: list[str]) -> None:
     out = join_sources.absolute(options.out)
     if storage.exists(out):
         parser.error(f"{out} exists; remove it or name another --out")
-    starting = begin("nightreel", "features.table_layout")
+    starting = begin("nightreel", WORK)
     started, folder = time.monotonic(), f"{out}.{uuid.uuid4().hex[:12]}.attempt"
     try:
         rows = execute(plan(options, folder), starting)
@@ -72,5 +73,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.meta_path.insert(0, WithoutPandas())  # this process works as Spark's workers do until they are there
-    sys.exit(run(main))
+    prepare(WORK)  # this process works as Spark's workers do until they are there
+    leave(run(main))

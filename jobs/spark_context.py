@@ -20,9 +20,9 @@ from pyspark import SparkConf, SparkContext
 ARCHIVE = Path(sys.prefix) / "spark-classes.jsa"
 
 # Workers live on arrays of many megabytes: in pages of 2 MiB, where Linux has them, they cost a fifth less time.
-# What they give back they soon want again, and fresh memory is dear: up to 128 MiB of arrays below 32 MiB are kept.
+# What they give back they soon want again, and fresh memory is dear: arrays of any size are kept, up to 512 MiB.
 WORKERS_MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "GLIBC_TUNABLES": ":".join(f"glibc.malloc.{one}" for one in (
-    "hugetlb=1", "mmap_threshold=33554432", "trim_threshold=134217728", "top_pad=67108864"))}
+    "hugetlb=1", "mmap_max=0", "trim_threshold=536870912", "top_pad=67108864"))}
 
 # Rows are computed as Arrow in Python workers; the JVM only schedules and shuffles, and lives for seconds. Compiling
 # for long runs would cost it more than the work itself. Over TCP each task waits 40 ms for a delayed acknowledgement.
@@ -52,7 +52,7 @@ def spark_context(app_name: str) -> SparkContext | None:
 
 def begin(app_name: str, work: str) -> Future[SparkContext | None]:
     """Let the context start, and a worker on each of its cores that has loaded the module `work`, while a command still
-    reads and checks what it is to do."""
+    reads and checks what it is to do. It must not have started yet, and its workers do that work alone."""
     if os.environ.get("SPARK_MASTER") == IN_PROCESS:
         nothing: Future[None] = Future()
         nothing.set_result(None)
@@ -67,14 +67,15 @@ def _starting(app_name: str) -> Future[SparkContext]:
 
 @cache
 def _with_workers(app_name: str, work: str) -> Future[SparkContext]:
-    return _STARTER.submit(_loaded, _starting(app_name), work)
+    _SETTINGS["spark.executorEnv.NIGHTREEL_WORK"] = work  # jobs/spark_workers.py imports it
+    return _STARTER.submit(_with_a_worker_each, _starting(app_name))
 
 
-def _loaded(starting: Future[SparkContext], work: str) -> SparkContext:
+def _with_a_worker_each(starting: Future[SparkContext]) -> SparkContext:
     from features.frames import balanced
 
     context = starting.result()
-    balanced(context, lambda _: {"loaded": import_module(work).__name__}, [1] * context.defaultParallelism)
+    balanced(context, lambda n: {"worker": n}, [1] * context.defaultParallelism)
     return context
 
 
@@ -83,6 +84,8 @@ def _started(app_name: str) -> SparkContext:
     executors can reach)."""
     # pyspark's first call to Java imports its test support, and pandas with it: half a second, spent while Java starts.
     Thread(target=import_module, args=("pyspark.testing.utils",)).start()
+    # Spark first starts a Java that only says how to start Java.
+    os.environ.setdefault("SPARK_LAUNCHER_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     settings = dict(_SETTINGS)
