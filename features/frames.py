@@ -66,19 +66,28 @@ def per_bucket(context: SparkContext | None, work: Work, parts: int) -> list[dic
 
 
 def balanced(context: SparkContext | None, task: Callable[[int], dict], sizes: Sequence[int]) -> list[dict]:
-    """Run `task(n)` for every n below len(sizes); the results in order. sizes: how much work each is, roughly: the
-    largest begin first, and a few together make one Spark task, since each of those has its price."""
+    """Run `task(n)` for every n below len(sizes); the results in order. sizes: how much work each is, roughly."""
     if context is None:
         return [task(n) for n in range(len(sizes))]
-    hands = [[] for _ in range(min(len(sizes), 8 * context.defaultParallelism))]
-    load = [0] * len(hands)
-    for n in sorted(range(len(sizes)), key=lambda n: (-sizes[n], n)):
-        least = load.index(min(load))
-        hands[least].append(n)
-        load[least] += sizes[n]
-    hands = [hands[n] for n in sorted(range(len(hands)), key=lambda n: -load[n])]
+    hands = hands_of(sizes, context.defaultParallelism)
     found = _collected(_per_part(context, lambda part: [(n, task(n)) for n in hands[part]], len(hands)))
     return [result for _, result in sorted(found, key=lambda pair: pair[0])]
+
+
+def hands_of(sizes: Sequence[int], cores: int) -> list[list[int]]:
+    """Numbers of tasks, the largest first, in hands that become one Spark task each, since each of those has its price:
+    half of what is left, shared by the cores, so that they get smaller and all cores end together. Source: Polychronopoulos
+    and Kuck, "Guided self-scheduling", IEEE Transactions on Computers, 1987."""
+    left = sum(sizes)
+    hands: list[list[int]] = []
+    room = 0.0
+    for n in sorted(range(len(sizes)), key=lambda n: (-sizes[n], n)):
+        if not hands or sizes[n] > 2 * room:  # nearer to what it should be without this one
+            hands.append([])
+            room = left / (2 * cores)
+        hands[-1].append(n)
+        room, left = room - sizes[n], left - sizes[n]
+    return hands
 
 
 def balanced_from_start(starting: Future[SparkContext | None], task: Callable[[int], dict],

@@ -7,8 +7,10 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from features.frames import balanced_from_start
+from features.frames import balanced_from_start, hands_of
 from jobs.spark_context import begin, spark_context
 
 SIZES = [3, 9, 1, 7, 5, 8]
@@ -56,3 +58,15 @@ def test_a_spark_that_fails_to_start_is_told_and_not_replaced() -> None:
 
 def test_begin_gives_the_context_with_its_workers() -> None:
     assert begin("nightreel", "features.frames").result(timeout=120) is spark_context("nightreel")
+
+
+@given(sizes=st.lists(st.integers(0, 1000), max_size=60), cores=st.integers(1, 16))
+def test_every_task_is_in_one_hand_and_the_first_hand_is_no_more_than_a_core_would_do_anyway(sizes, cores):
+    hands = hands_of(sizes, cores)
+    assert sorted(n for hand in hands for n in hand) == list(range(len(sizes)))
+    assert [sizes[n] for hand in hands for n in hand] == sorted(sizes, reverse=True)
+    assert all(len(hand) == 1 or sum(sizes[n] for n in hand) <= sum(sizes) / cores for hand in hands)
+
+
+def test_hands_get_smaller():
+    assert [len(hand) for hand in hands_of([1] * 32, 2)] == [8, 6, 5, 3, 3, 2, 1, 1, 1, 1, 1]
