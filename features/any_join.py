@@ -106,8 +106,9 @@ def features_of(spine: pa.Table, views: Sequence[OwnView], rows: pa.Table, time:
         rows, row_keys, event_us, arrived_us = (rows.filter(pa.array(matched)), row_keys[matched], event_us[matched],
                                                 arrived_us[matched])
     asking = np.flatnonzero(keys >= 0)
-    asking = arranged(asking, Timeline(keys[asking], times[asking]).order)
-    found = _columns(keys[asking], times[asking], Rows(
+    moments = Timeline(keys[asking], times[asking])
+    asking = arranged(asking, moments.order)
+    found = _columns(moments.keys, moments.times, Rows(
         row_keys, event_us, arrived_us, _content(rows, first), first.tiebreak, _ordered(first)), views, rows)
     if len(asking) < len(keys):
         silent = np.flatnonzero(keys < 0)

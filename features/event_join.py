@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features import compiled
 from features.exact_sum import float_sum, integer_sum, spread
 from features.own_views import Aggregate, EventView, duration_us
 from features.timeline import Timeline, earlier, later
@@ -83,16 +84,15 @@ class Window:
 
     def summed(self, values: np.ndarray) -> np.ndarray:
         """int64[N]: the sums of int64[rows] over the rows seen."""
-        totals = self.moments.totals(values)
-        return totals[self.moments.before] - totals[self.start] - self._not_yet(values[self.moments.late])
+        found = compiled.between(self.moments.totals(values), self.start, self.moments.before)
+        return found - self._not_yet(values[self.moments.late]) if len(self.moments.late) else found
 
     def counted(self) -> np.ndarray:
         """int64[N]: how many rows are seen."""
-        return self.moments.before - self.start - self._not_yet(None)
+        found = self.moments.before - self.start
+        return found - self._not_yet(None) if len(self.moments.late) else found
 
-    def _not_yet(self, values: np.ndarray | None) -> np.ndarray | int:
-        if not len(self.moments.late):
-            return 0
+    def _not_yet(self, values: np.ndarray | None) -> np.ndarray:
         return spread(self.moments.late_first, self.late_end, values, len(self.moments.keys))
 
     def holds(self, row: np.ndarray) -> np.ndarray:
@@ -118,7 +118,7 @@ def known_at(rows: Rows) -> np.ndarray:
 
 def late_rows(rows: Rows) -> np.ndarray:
     """int64: the rows that could not be seen at once."""
-    return np.flatnonzero(known_at(rows) > rows.event_us)
+    return np.flatnonzero(rows.arrived_us > rows.event_us)
 
 
 class Runs:

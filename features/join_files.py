@@ -1,4 +1,8 @@
-"""Files of a join in flight: Arrow files whose record batches are the rows of one part, and Parquet that reads fast."""
+"""Files of a join in flight: Arrow files whose record batches are the rows of one part, and Parquet that reads fast.
+
+They hold columns packed: whole numbers in half the bytes where they all fit, and no word of nulls where there is none.
+What moves is what such a file costs.
+"""
 
 import itertools
 import posixpath
@@ -9,29 +13,61 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features import compiled
 from lake import storage
 from lake.columns import one_array
 
 Task = Callable[[int], dict]
 Spread = Callable[[Task, Sequence[int]], list[dict]]
 _HALF = 2**31
-_NARROWED = {b"narrowed": b"int64"}
+_PACKED = b"nightreel.packed"
 
 
-def write_apart(path: str, rows: pa.Table, part: np.ndarray, parts: int) -> None:
-    """One Arrow file with one record batch for each of the parts 0 … parts - 1. part: int64[rows]."""
-    rows = _narrow(rows)
+def write_apart(path: str, rows: pa.Table, part: np.ndarray, parts: int) -> list[int]:
+    """One Arrow file with one record batch for each of the parts 0 … parts - 1; their rows. part: int64[rows]."""
+    rows = packed(rows)
+    place, borders = compiled.places_of(part, parts)
     if (part[1:] < part[:-1]).any():
-        order = np.argsort(part.astype(np.uint16), kind="stable")  # 16 bits: numpy sorts them by radix
-        rows = rows.take(pa.array(order))
-    borders = np.concatenate([[0], np.cumsum(np.bincount(part, minlength=parts))])
+        rows = _placed(rows, place)
     _write_batches(path, rows.schema, (rows.slice(start, end - start) for start, end in itertools.pairwise(borders)))
+    return np.diff(borders).tolist()
+
+
+def _placed(rows: pa.Table, place: np.ndarray) -> pa.Table:
+    """Each row at its place (uint32[rows])."""
+    order, columns = None, []
+    for column in map(one_array, rows.columns):
+        if (numbers := _numbers_of(column)) is not None:
+            columns.append(pa.array(compiled.put(numbers, place)).view(column.type))
+        else:
+            order = compiled.put(np.arange(rows.num_rows), place) if order is None else order
+            columns.append(column.take(pa.array(order)))
+    return pa.Table.from_arrays(columns, schema=rows.schema)
+
+
+def taken(rows: pa.Table, order: np.ndarray, schema: pa.Schema) -> pa.Table:
+    """Some rows in an order (int64[N]), packed as they are or not, as the schema says."""
+    columns = []
+    for column, kind in zip(map(one_array, rows.columns), schema.types, strict=True):
+        if (numbers := _numbers_of(column)) is not None:
+            found = np.empty(len(order), np.int32 if kind.bit_width == 32 else np.int64)
+            compiled.take(numbers, order, found)
+            columns.append(pa.array(found).view(kind))
+        else:
+            columns.append(column.take(pa.array(order)).cast(kind))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _numbers_of(column: pa.Array) -> np.ndarray | None:
+    """The bits of values that are four or eight bytes each, int32[rows] or int64[rows]; None of others or with nulls."""
+    bits = 0 if column.null_count or not pa.types.is_primitive(column.type) else column.type.bit_width
+    return column.view(pa.int32() if bits == 32 else pa.int64()).to_numpy() if bits in (32, 64) else None
 
 
 def write_ascending(path: str, pieces: Sequence[pa.Table], column: str, borders: Sequence[int]) -> None:
     """The same of pieces that each ascend by a column: part n has the rows of all of them with borders[n] <= value <
     borders[n + 1], piece by piece."""
-    rows = _narrow(pa.concat_tables(pieces))
+    rows = packed(pa.concat_tables(pieces))
     firsts = np.cumsum([0, *(piece.num_rows for piece in pieces)])
     cuts = np.stack([first + np.searchsorted(piece[column].to_numpy(), borders)
                      for first, piece in zip(firsts, pieces)], axis=1)                                # [borders, pieces]
@@ -49,7 +85,16 @@ def _write_batches(path: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> N
 
 def gather(paths: list[str], parts: Sequence[int]) -> list[pa.Table]:
     """The rows of each of some parts from files of `write_apart`, in the files' order."""
-    return [pa.Table.from_batches(map(_wide, held)) for held in _held(paths, parts)]
+    return [pa.Table.from_batches(map(unpacked, held)) for held in _held(paths, parts)]
+
+
+def gather_packed(paths: list[str], parts: Sequence[int]) -> list[pa.Table]:
+    """The same, but of columns that are packed alike in every file: as they are there."""
+    held = _held(paths, parts)
+    schemas = [batch.schema for batch in held[0]]
+    alike = [n for n, field in enumerate(schemas[0])
+             if all(one.field(n).equals(field, check_metadata=True) for one in schemas)]
+    return [pa.Table.from_batches([unpacked(batch, alike) for batch in batches]) for batches in held]
 
 
 def gather_narrow(paths: list[str], part: int) -> dict[str, np.ndarray]:
@@ -69,49 +114,72 @@ def _held(paths: list[str], parts: Sequence[int]) -> list[list[pa.RecordBatch]]:
     return batches
 
 
-def _narrow(rows: pa.Table) -> pa.Table:
-    """The same with whole numbers in half the bytes where they all fit: what moves is what such a file costs."""
+def packed(rows: pa.Table) -> pa.Table:
+    """The same in fewer bytes, and how it was; of packed rows themselves."""
     for n, field in enumerate(rows.schema):
-        if pa.types.is_int64(field.type):
-            ends = pc.min_max(rows.column(n)).as_py()
+        column, kind = rows.column(n), field.type
+        if _PACKED in (field.metadata or {}):
+            continue
+        if pa.types.is_int64(kind):
+            ends = pc.min_max(column).as_py()
             if ends["min"] is None or -_HALF <= ends["min"] and ends["max"] < _HALF:
-                rows = rows.set_column(n, field.with_type(pa.int32()).with_metadata(_NARROWED),
-                                       rows.column(n).cast(pa.int32(), safe=False))
+                kind, column = pa.int32(), column.cast(pa.int32(), safe=False)
+        told = {_PACKED: f"{'int64' if kind != field.type else ''}:{field.nullable:d}"}
+        rows = rows.set_column(n, pa.field(field.name, kind, column.null_count > 0, told), column)
     return rows
 
 
-def _wide(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """As the rows were before `_narrow`."""
+def unpacked(rows: pa.RecordBatch | pa.Table, but: Sequence[int] = ()) -> pa.RecordBatch | pa.Table:
+    """As the rows were before `packed`; columns with some numbers as they are."""
     for n, field in enumerate(rows.schema):
-        if field.metadata == _NARROWED:
-            rows = rows.set_column(n, field.with_type(pa.int64()).remove_metadata(), rows.column(n).cast(pa.int64()))
+        was = unpacked_field(field)
+        if n not in but and was is not field:
+            column = rows.column(n)
+            rows = rows.set_column(n, was, column if column.type == was.type else column.cast(was.type))
     return rows
+
+
+def unpacked_schema(schema: pa.Schema) -> pa.Schema:
+    """As it was before `packed`."""
+    return pa.schema(map(unpacked_field, schema))
+
+
+def unpacked_field(field: pa.Field) -> pa.Field:
+    """As it was before `packed`."""
+    if _PACKED not in (field.metadata or {}):
+        return field
+    kind, _, nullable = field.metadata[_PACKED].decode().partition(":")
+    return pa.field(field.name, kind or field.type, nullable == "1")
 
 
 def write_parquet(path: str, schema: pa.Schema, groups: Iterable[pa.Table]) -> None:
     """A Parquet file with these row groups, pages checksummed. Whole numbers and instants as packed differences: small,
     and as quick to read as plain ones, which general compression is not."""
-    _write(path, schema, groups, "DELTA_BINARY_PACKED", "none")
+    _write(path, schema, groups, dict.fromkeys(_numbers(schema), "DELTA_BINARY_PACKED"), "none")
 
 
 def write_laid_out(path: str, schema: pa.Schema, groups: Iterable[pa.Table]) -> None:
-    """The same for the join alone to read: whole numbers and instants with their bytes split by place, compressed by LZ4,
-    which is as small as packed differences and a third quicker to write; not every reader knows it. No least and greatest
-    values: nobody skips by them."""
-    _write(path, schema, groups, "BYTE_STREAM_SPLIT", "lz4", write_statistics=False)
+    """The same for the join alone to read: whole numbers and instants compressed by LZ4, those of eight bytes split by place
+    first, which is as small as packed differences and a third quicker to write; not every reader knows it. No least and
+    greatest values: nobody skips by them."""
+    _write(path, schema, groups, {name: "BYTE_STREAM_SPLIT" if schema.field(name).type.bit_width == 64 else "PLAIN"
+                                  for name in _numbers(schema)}, "lz4", write_statistics=False)
 
 
-def _write(path: str, schema: pa.Schema, groups: Iterable[pa.Table], encoding: str, compression: str,
+def _numbers(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if pa.types.is_integer(field.type) or pa.types.is_timestamp(field.type)]
+
+
+def _write(path: str, schema: pa.Schema, groups: Iterable[pa.Table], encoding: dict[str, str], compression: str,
            **options: bool) -> None:
-    numbers = [field.name for field in schema if pa.types.is_integer(field.type) or pa.types.is_timestamp(field.type)]
+    """encoding: of columns that get this compression."""
     rest = [field.name + (".list.element" if pa.types.is_list(field.type) else "") for field in schema
-            if field.name not in numbers]
+            if field.name not in encoding]
     storage.make_folder(posixpath.dirname(path))
     store, inner = storage.filesystem(path)
     with store.open_output_stream(inner, compression=None) as file, \
-            pq.ParquetWriter(file, schema, write_page_checksum=True, use_dictionary=rest,
-                             column_encoding=dict.fromkeys(numbers, encoding),
-                             compression=dict.fromkeys(rest, "zstd") | dict.fromkeys(numbers, compression),
+            pq.ParquetWriter(file, schema, write_page_checksum=True, use_dictionary=rest, column_encoding=encoding,
+                             compression=dict.fromkeys(rest, "zstd") | dict.fromkeys(encoding, compression),
                              **options) as writer:
         for rows in groups:
             writer.write_table(rows, row_group_size=max(rows.num_rows, 1))

@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from features import compiled
+from features.join_files import unpacked, unpacked_schema
 from lake import lineage, snapshot, storage
 from lake.columns import TIMESTAMP, one_array
 from lake.hashing import BUCKETS, id_of_string
@@ -116,7 +118,7 @@ def _pieces(files: list[str], rows_per_run: int) -> tuple[list[Piece], pa.Schema
         store, inner = storage.filesystem(file)
         try:
             with pq.ParquetFile(inner, filesystem=store) as stored:
-                found, metadata = stored.schema_arrow.remove_metadata(), stored.metadata
+                found, metadata = unpacked_schema(stored.schema_arrow), stored.metadata
         except (OSError, pa.ArrowException) as error:
             raise ValueError(f"{file} can't be read as Parquet: {error}") from error
         if schema is not None and not found.equals(schema):
@@ -212,16 +214,15 @@ def read_buckets(layout: Layout, columns: Sequence[str], buckets: Sequence[int])
 def all_apart(rows: pa.Table, columns: Sequence[str]) -> bool:
     """Whether rows ascend strictly by these integer or instant (microseconds count) columns, so that no two are equal in
     them all. False where one has a null."""
-    equal = np.ones(max(rows.num_rows - 1, 0), bool)  # to the next row, in the columns so far
+    equal = np.ones(rows.num_rows, bool)  # to the row before, in the columns so far
+    equal[:1] = False
     for name in columns:
         if rows[name].null_count:
             return False
         column = one_array(rows[name])
         column = column.cast(TIMESTAMP, safe=False) if pa.types.is_timestamp(column.type) else column
-        values = column.cast(pa.int64()).to_numpy()
-        if (equal & (values[1:] < values[:-1])).any():
+        if compiled.fall(column.cast(pa.int64()).to_numpy(), equal):
             return False
-        equal &= values[1:] == values[:-1]
     return not equal.any()
 
 
@@ -244,7 +245,7 @@ def _read_file(path: str, pieces: list[Piece], columns: Sequence[str], empty: pa
         rows = stored.read_row_groups(groups, columns=list(columns), use_threads=False).select(list(columns))
     if rows.num_rows != sum(piece.rows for piece in pieces):
         raise RuntimeError(f"{path} changed while it was read; run the command again")
-    return rows.replace_schema_metadata(None)
+    return unpacked(rows.replace_schema_metadata(None))
 
 
 def id_types(as_of: date | None = None) -> dict[str, str]:

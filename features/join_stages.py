@@ -196,7 +196,7 @@ def _answers(work: Work, one: Lookup, spine: pa.Table, rows: pa.Table) -> pa.Tab
     found, order = features_of(spine, one.views, rows, work.time)
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))
-    return found.take(pa.array(back)).append_column(_ROW, spine[_ROW])
+    return join_files.taken(found, back, found.schema).append_column(_ROW, spine[_ROW])
 
 
 def _assemble(work: Work, number: int) -> dict:
@@ -204,7 +204,7 @@ def _assemble(work: Work, number: int) -> dict:
     rows = asked = join_sources.read(work.spine, run, work.spine.schema.names)
     found: dict[str, pa.Table] = {}
     for one in work.lookups:
-        columns = _in_order(join_files.gather([_path(work, one, "found", n) for n in range(one.parts)], [number])[0], run)
+        columns = _in_order(work, one, number)
         found |= {view.name: columns.select(list(view.gives)) for view in one.views}
     for view in work.views:
         if isinstance(view, FeatureView):
@@ -215,14 +215,17 @@ def _assemble(work: Work, number: int) -> dict:
     return {"rows": rows.num_rows}
 
 
-def _in_order(found: pa.Table, run: Run) -> pa.Table:
-    """A lookup's columns in the order of the spine. RuntimeError unless every row is there once."""
+def _in_order(work: Work, one: Lookup, number: int) -> pa.Table:
+    """A lookup's columns for one run of the spine, in its order. RuntimeError unless every row is there once."""
+    run = work.spine.runs[number]
+    found = join_files.gather_packed([_path(work, one, "found", part) for part in range(one.parts)], [number])[0]
     place = found[_ROW].to_numpy() - run.first
     back = np.full(run.rows, -1)
     back[place] = np.arange(len(place))
     if len(place) != run.rows or (back < 0).any():
         raise RuntimeError(f"spine rows from {run.first}: {run.rows} went in, {found.num_rows} came out")
-    return found.drop_columns(_ROW).combine_chunks().take(pa.array(back))
+    found = found.drop_columns(_ROW)
+    return join_files.taken(found, back, join_files.unpacked_schema(found.schema))
 
 
 def _readers(work: Work) -> dict[date, Callable[[], pa.Table]]:

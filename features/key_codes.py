@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features import compiled
 from lake.columns import one_array
-from lake.hashing import splitmix64
 
 
 def canonical(column: pa.ChunkedArray | pa.Array, name: str) -> pa.Array:
@@ -30,9 +30,10 @@ def key_codes(spine: Sequence[pa.Array], rows: Sequence[pa.Array]) -> tuple[np.n
     for n, (ours, theirs) in enumerate(zip(spine, rows, strict=True)):
         if ours.type != theirs.type:
             raise ValueError(f"key column {n + 1} is {ours.type} in the spine, but {theirs.type} in the table")
-    if len(rows) == 1 and (starts := _starts(rows[0])) is not None:
-        found = pc.index_in(spine[0], value_set=rows[0].take(pa.array(starts)))
-        return _numbered(found), np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(rows[0]))))
+    if len(rows) == 1 and pa.types.is_int64(rows[0].type) and not rows[0].null_count:
+        row_code, starts, count = compiled.ranked(rows[0].to_numpy())
+        if count > 0:
+            return _numbered(pc.index_in(spine[0], value_set=rows[0].take(pa.array(starts[:count])))), row_code
     code, row_code = np.zeros(len(spine[0]), np.int64), np.zeros(len(rows[0]), np.int64)
     for n, (ours, theirs) in enumerate(zip(spine, rows, strict=True)):
         values = ours.drop_null().unique()
@@ -49,6 +50,11 @@ def codes_of(keys: Sequence[pa.Array]) -> np.ndarray:
     """int64[N]: equal numbers for equal keys, in the order of the keys, -1 where any column is null. keys: one canonical
     array per key column."""
     code = np.zeros(len(keys[0]), np.int64)
+    if len(keys) == 1 and pa.types.is_int64(keys[0].type) and len(code) and not keys[0].null_count:
+        numbers = keys[0].to_numpy()
+        least = int(numbers.min())
+        if int(numbers.max()) - least < 4 * len(numbers):  # they lie close: one may count from the least
+            return numbers - least
     for n, array in enumerate(keys):
         encoded = array.dictionary_encode()
         rank = pc.rank(encoded.dictionary, tiebreaker="dense").to_numpy().astype(np.int64) - 1
@@ -59,17 +65,6 @@ def codes_of(keys: Sequence[pa.Array]) -> np.ndarray:
         if n:
             code = _place(code, np.unique(code[code >= 0]))
     return code
-
-
-def _starts(keys: pa.Array) -> np.ndarray | None:
-    """Where each key begins, of integers that ascend; None of others."""
-    if not pa.types.is_int64(keys.type) or keys.null_count or not len(keys):
-        return None
-    numbers = keys.to_numpy()
-    larger = numbers[1:] > numbers[:-1]
-    starts = np.flatnonzero(np.append(True, larger))
-    falls = len(numbers) - len(starts) - np.count_nonzero(numbers[1:] == numbers[:-1])
-    return None if falls else starts
 
 
 def _numbered(found: pa.Array) -> np.ndarray:
@@ -93,7 +88,7 @@ def part_of(keys: Sequence[pa.Array], parts: int) -> np.ndarray:
     """int64[N]: the part, 0 … parts - 1, that all rows of a key go to, in whichever table. keys: canonical arrays."""
     mixed = np.zeros(len(keys[0]), np.uint64)
     for array in keys:
-        mixed = splitmix64((mixed ^ _numbers(array)).view(np.int64))
+        compiled.mix(_numbers(array), mixed)
     if parts & parts - 1:
         return (mixed % np.uint64(parts)).astype(np.int64)
     mixed &= np.uint64(parts - 1)
@@ -102,9 +97,9 @@ def part_of(keys: Sequence[pa.Array], parts: int) -> np.ndarray:
 
 def _numbers(array: pa.Array) -> np.ndarray:
     if pa.types.is_int64(array.type):
-        return array.fill_null(0).to_numpy(zero_copy_only=False).view(np.uint64)
+        return (array.fill_null(0) if array.null_count else array).to_numpy(zero_copy_only=False)
     encoded = array.dictionary_encode()
-    hashes = np.fromiter((zlib.crc32(text.encode()) for text in encoded.dictionary.to_pylist()), np.uint64,
+    hashes = np.fromiter((zlib.crc32(text.encode()) for text in encoded.dictionary.to_pylist()), np.int64,
                          len(encoded.dictionary))
     index = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
-    return hashes[index] if len(hashes) else np.zeros(len(array), np.uint64)
+    return hashes[index] if len(hashes) else np.zeros(len(array), np.int64)

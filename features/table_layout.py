@@ -68,28 +68,26 @@ def _keys(rows: pa.Table, key: Sequence[str]) -> list[pa.Array]:
 
 def _scatter(work: LayoutWork, number: int) -> dict:
     """A run of the table, apart by bucket for each key; `rows`: how many in each bucket, by key."""
-    rows = one_chunk(join_sources.read(work.source, work.source.runs[number], work.kept(*work.keys)))
-    counts = []
-    for n, key in enumerate(work.keys):
-        part = part_of(_keys(rows, key), BUCKETS)
-        join_files.write_apart(_path(work, n, number), rows.select(work.kept(key)), part, BUCKETS)
-        counts.append(np.bincount(part, minlength=BUCKETS).tolist())
-    return {"rows": counts}
+    rows = one_chunk(join_files.packed(join_sources.read(work.source, work.source.runs[number], work.kept(*work.keys))))
+    return {"rows": [join_files.write_apart(_path(work, n, number), rows.select(work.kept(key)),
+                                            part_of(_keys(rows, key), BUCKETS), BUCKETS)
+                     for n, key in enumerate(work.keys)]}
 
 
 def _arrange(work: LayoutWork, n: int, part: int) -> dict:
     paths, key = [_path(work, n, number) for number in range(len(work.source.runs))], list(work.keys)[n]
     buckets, groups = range(part, BUCKETS, work.parts), []
+    gathered = join_files.gather_packed(paths, buckets)
 
     def row_groups() -> Iterator[pa.Table]:
-        for bucket, rows in zip(buckets, join_files.gather(paths, buckets), strict=True):
+        for bucket, rows in zip(buckets, gathered, strict=True):
             order = _order(work, key, rows)
             for first in range(0, len(order), ROWS_AT_ONCE):
                 groups.append((bucket, len(order[first:first + ROWS_AT_ONCE])))
-                yield rows.take(pa.array(order[first:first + ROWS_AT_ONCE]))
+                yield join_files.taken(rows, order[first:first + ROWS_AT_ONCE], rows.schema)
 
     path = f"by-{n}/part-{part:05d}.parquet"
-    join_files.write_laid_out(f"{work.folder}/laid/{path}", _nothing(work, key).schema, row_groups())
+    join_files.write_laid_out(f"{work.folder}/laid/{path}", gathered[0].schema, row_groups())
     return {"path": path, "buckets": [bucket for bucket, _ in groups], "rows": [rows for _, rows in groups]}
 
 

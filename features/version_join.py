@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features import compiled
 from features.own_views import VersionView
-from features.timeline import Timeline, arranged, newest, tree
+from features.timeline import Timeline, arranged, tree, walk_back
 from lake.columns import one_array
 
 
@@ -21,14 +22,15 @@ class Rows:
     def __init__(self, keys: np.ndarray, event_us: np.ndarray, arrived_us: np.ndarray, table: pa.Table,
                  tiebreak: tuple[str, ...], ordered: bool = True) -> None:
         self.timeline = Timeline(keys, event_us)
-        self._given, self._tiebreak, self._before = (keys, event_us, arrived_us), tiebreak, {}
+        self.keys, self.event_us = self.timeline.keys, self.timeline.times
+        self._arrived_us, self._tiebreak, self._before = arrived_us, tiebreak, {}
         self._arrange(table, ordered)
 
     def _arrange(self, table: pa.Table, ordered: bool) -> None:
         self.table, self._taken, self._whole, self._levels = table, {}, {}, None
-        self.order = total_order(self.timeline, self._given[2], table, self._tiebreak) if ordered \
+        self.order = total_order(self.timeline, self._arrived_us, table, self._tiebreak) if ordered \
             else self.timeline.order
-        self.keys, self.event_us, self.arrived_us = (arranged(array, self.order) for array in self._given)
+        self.arrived_us = arranged(self._arrived_us, self.order)
 
     def with_content(self, table: pa.Table, ordered: bool) -> "Rows":
         """The same rows with other columns, which decide the last ties among them."""
@@ -74,7 +76,7 @@ def total_order(timeline: Timeline, arrived_us: np.ndarray, table: pa.Table, tie
     """int64[M]: row numbers by (key, event time), as in the timeline, then arrival, *tiebreak, then every column's
     content; None: they are given so. Of rows that are equal in all of it, it does not matter which comes first. Nulls
     come before values."""
-    same = timeline.moments[1:] == timeline.moments[:-1]
+    same = (timeline.keys[1:] == timeline.keys[:-1]) & (timeline.times[1:] == timeline.times[:-1])
     if not same.any():
         return timeline.order
     ties = np.flatnonzero(np.append(same, False) | np.append(False, same))
@@ -82,7 +84,7 @@ def total_order(timeline: Timeline, arrived_us: np.ndarray, table: pa.Table, tie
     among = table.take(pa.array(tied))
     names = [*tiebreak, *sorted(set(table.column_names) - set(tiebreak))]
     codes = [part for name in names for part in _order_codes(_flat(among[name]))]
-    within = np.lexsort((*reversed(codes), arrived_us[tied], timeline.moments[ties]))
+    within = np.lexsort((*reversed(codes), arrived_us[tied], timeline.times[ties], timeline.keys[ties]))
     if (within[1:] > within[:-1]).all():
         return timeline.order
     order = np.arange(len(arrived_us)) if timeline.order is None else timeline.order.copy()
@@ -104,18 +106,15 @@ def newest_rows(keys: np.ndarray, times: np.ndarray, rows: Rows, size: int) -> n
     found = np.full((len(keys), size), -1, np.int64)
     if not size or not len(rows.keys):
         return found
-    before, asking = rows.before(keys, times), np.flatnonzero(keys >= 0)
-    before = before.copy() if size > 1 else before
+    before = rows.before(keys, times)
     for n in range(size):
-        asking = asking[before[asking] > 0]
-        asking = asking[rows.keys[before[asking] - 1] == keys[asking]]  # the others have no row left to walk back over
-        place = newest(rows.arrived_us, rows.levels, before[asking], times[asking])
-        own = (place >= 0) & (rows.keys[place] == keys[asking])
-        asking, place = asking[own], place[own]
-        found[asking, n] = place
-        if n == size - 1 or not len(asking):
-            break
-        before[asking] = place
+        place, walks = compiled.newest(keys, times, before, rows.keys, rows.arrived_us)
+        if walks:
+            walking = np.flatnonzero(place == compiled.WALK)
+            back = walk_back(rows.levels(), before[walking], times[walking])
+            place[walking] = np.where((back >= 0) & (rows.keys[back] == keys[walking]), back, -1)
+        found[:, n] = place
+        before = np.maximum(place, 0)
     return found
 
 

@@ -30,7 +30,7 @@ ENGINES = {
     "airflow": ("dags",),
     "mlflow": ("training.registry",),
     "faiss": ("publishing",),
-    "numba": ("funnel.compiled", "training.compiled"),
+    "numba": ("features.compiled", "funnel.compiled", "training.compiled"),
     "great_expectations": ("validation",),
     "redis": ("publishing.online_store",),
 }

@@ -326,16 +326,16 @@ def last_row_at_t_itself(patch: pytest.MonkeyPatch) -> None:
 
 def tie_by_input_order(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(version_join, "total_order", lambda line, arrived, *rest: _order(line)[np.lexsort(
-        (_order(line), arrived[_order(line)], line.moments))])
+        (_order(line), arrived[_order(line)], line.times, line.keys))])
 
 
 def tie_before_arrival(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(version_join, "total_order", lambda line, arrived, rows, tiebreak: _order(line)[np.lexsort(
-        (rows[tiebreak[0]].to_numpy()[_order(line)], line.moments))])
+        (rows[tiebreak[0]].to_numpy()[_order(line)], line.times, line.keys))])
 
 
 def _order(line: version_join.Timeline) -> np.ndarray:
-    return np.arange(len(line.moments)) if line.order is None else line.order
+    return np.arange(len(line.keys)) if line.order is None else line.order
 
 
 def _by_arrival(keys: np.ndarray, times: np.ndarray, rows: version_join.Rows, size: int) -> np.ndarray:

@@ -1,0 +1,168 @@
+"""The loops of point-in-time joins over rows in the order of their keys, compiled by numba.
+
+Keys are codes 0 … K - 1; `starts` (int64[K + 1]) says where each key's rows begin and the last one's end. All in one
+file, because numba compiles anew what a changed file holds, not what calls it from another one. Types are named, so that
+whoever imports this, such as the process that workers are forked from, has loaded it.
+"""
+
+import numpy as np
+from numba import njit, types
+
+BLOCK = 8  # so many instants are compared at once, without a branch on what can't be foreseen
+WALK = -2
+LONG, MADE = types.Array(types.int64, 1, "C", readonly=True), types.int64[::1]
+INT, PLACE = types.Array(types.int32, 1, "C", readonly=True), types.uint32[::1]
+
+
+@njit(types.boolean(LONG, LONG), cache=True)
+def ascend(keys: np.ndarray, times: np.ndarray) -> bool:
+    """Whether rows (int64[N] both) stand by key and time, ties in any order."""
+    for n in range(1, len(keys)):
+        if keys[n] < keys[n - 1] or keys[n] == keys[n - 1] and times[n] < times[n - 1]:
+            return False
+    return True
+
+
+@njit(MADE(LONG, types.int64), cache=True)
+def starts_of(keys: np.ndarray, count: int) -> np.ndarray:
+    """int64[count + 1]: where each of the codes 0 … count - 1 begins among keys that ascend (int64[N])."""
+    starts, reached = np.empty(count + 1, np.int64), 0
+    for row in range(len(keys)):
+        while reached <= keys[row]:
+            starts[reached] = row
+            reached += 1
+    starts[reached:] = len(keys)
+    return starts
+
+
+@njit(types.Tuple((MADE, MADE, types.int64))(LONG), cache=True)
+def ranked(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """int64[N] and, of the first K, int64[N]: the rank of each key among those that differ, and where each begins; and K,
+    which is -1 where keys (int64[N]) do not ascend."""
+    codes, starts, count = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64), 0
+    for row in range(len(keys)):
+        if row and keys[row] < keys[row - 1]:
+            return codes, starts, -1
+        if not row or keys[row] > keys[row - 1]:
+            starts[count] = row
+            count += 1
+        codes[row] = count - 1
+    return codes, starts, count
+
+
+@njit(types.Tuple((PLACE, MADE))(LONG, types.int64), cache=True)
+def places_of(parts: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """uint32[N]: where each row stands when rows are brought together by part (integers 0 … count - 1), in their order
+    within each; and int64[count + 1]: where the parts begin."""
+    starts = np.zeros(count + 1, np.int64)
+    for part in parts:
+        starts[part + 1] += 1
+    for part in range(count):
+        starts[part + 1] += starts[part]
+    free, place = starts.copy(), np.empty(len(parts), np.uint32)
+    for row in range(len(parts)):
+        place[row] = free[parts[row]]
+        free[parts[row]] += 1
+    return place, starts
+
+
+@njit([MADE(LONG, PLACE), types.int32[::1](INT, PLACE)], cache=True)
+def put(values: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """[N]: each of N values at its place, which are 0 … N - 1 in any order. Of places that ascend within a few parts this
+    is several times as quick as taking in order."""
+    found = np.empty_like(values)
+    for row in range(len(values)):
+        found[place[row]] = values[row]
+    return found
+
+
+@njit([types.void(LONG, LONG, MADE), types.void(INT, LONG, MADE), types.void(INT, LONG, types.int32[::1])], cache=True)
+def take(values: np.ndarray, order: np.ndarray, found: np.ndarray) -> None:
+    """found = values[order], as wide as `found` is; order: int64[N]."""
+    for row in range(len(order)):
+        found[row] = values[order[row]]
+
+
+@njit(types.void(LONG, types.uint64[::1]), cache=True)
+def mix(numbers: np.ndarray, mixed: np.ndarray) -> None:
+    """mixed = splitmix64(mixed ^ numbers), as `lake.hashing` defines it; [N] both."""
+    for row in range(len(numbers)):
+        z = (mixed[row] ^ np.uint64(numbers[row])) + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed[row] = z ^ (z >> np.uint64(31))
+
+
+@njit(MADE(LONG, LONG, LONG), cache=True)
+def between(totals: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """int64[N]: totals[end] - totals[start], which wraps where it must; start, end: int64[N]."""
+    found = np.empty(len(start), np.int64)
+    for row in range(len(start)):
+        found[row] = totals[end[row]] - totals[start[row]]
+    return found
+
+
+@njit(MADE(MADE, LONG, LONG, LONG), cache=True)
+def up_to(starts: np.ndarray, known: np.ndarray, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """int64[N]: how many rows, over all keys in order, lie at or before each (key, time). known: int64[M], the rows'
+    instants, ascending within each key.
+
+    In steps that double, from where the last answer was: near-linear for what is asked in order, and the logarithm of the
+    rows between for anything else. Source: Bentley and Yao, "An almost optimal algorithm for unbounded searching", 1976.
+    """
+    found = np.empty(len(keys), np.int64)
+    count, rows = len(starts) - 1, len(known)
+    key, last, at, end = -1, 0, 0, 0
+    for n in range(len(keys)):
+        time = times[n]
+        if keys[n] != key or time < last:
+            key = keys[n]
+            at, end = (starts[key], starts[key + 1]) if key < count else (rows, rows)
+        last, step = time, BLOCK
+        while at + step <= end and known[at + step - 1] <= time:
+            at += step
+            step *= 2
+        while step > BLOCK:
+            step //= 2
+            if at + step <= end and known[at + step - 1] <= time:
+                at += step
+        after = at
+        if at + BLOCK <= rows:
+            for row in range(at, at + BLOCK):
+                after += (known[row] <= time) & (row < end)
+        else:
+            while after < end and known[after] <= time:
+                after += 1
+        found[n] = after
+    return found
+
+
+@njit(types.Tuple((MADE, types.int64))(LONG, LONG, LONG, LONG, LONG), cache=True)
+def newest(keys: np.ndarray, times: np.ndarray, before: np.ndarray, row_keys: np.ndarray,
+           arrived: np.ndarray) -> tuple[np.ndarray, int]:
+    """int64[N]: of the rows [0, before) of each moment the last one if it had arrived strictly before the moment, -1 where
+    the moment's key has no row there, WALK where an earlier row may be the answer; and how many those are. keys: -1 has no
+    rows."""
+    found, walks = np.empty(len(keys), np.int64), 0
+    for n in range(len(keys)):
+        row = before[n] - 1
+        if row < 0 or row_keys[row] != keys[n]:
+            found[n] = -1
+        elif arrived[row] < times[n]:
+            found[n] = row
+        else:
+            found[n] = WALK
+            walks += 1
+    return found, walks
+
+
+@njit(types.boolean(LONG, types.boolean[::1]), cache=True)
+def fall(values: np.ndarray, equal: np.ndarray) -> bool:
+    """Whether a value (int64[N]) is less than the one before it although they are equal so far (bool[N], true where a row
+    is like the one before in earlier columns). Where it is not, `equal` is narrowed to those that are equal here too."""
+    for n in range(1, len(values)):
+        if equal[n]:
+            if values[n] < values[n - 1]:
+                return True
+            equal[n] = values[n] == values[n - 1]
+    return False
