@@ -20,7 +20,7 @@ from features import join_files, join_sources
 from features.any_join import (AnyView, columns_read, features_of, features_of_snapshot, instants, kept, require,
                                spine_columns, with_columns)
 from features.join import live_days
-from features.join_sources import Layout, Run, Source
+from features.join_sources import Layout, Source
 from features.join_files import Spread, Task
 from features.key_codes import canonical, part_of
 from features.own_views import LAKE_TABLES, OwnView
