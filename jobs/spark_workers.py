@@ -65,6 +65,7 @@ if __name__ == "__main__":
     from pyspark import daemon, worker  # noqa: F401
 
     import_module(os.environ.get("NIGHTREEL_WORK") or "features.frames")
+    gc.freeze()  # pyspark looks for garbage after every task, but not among what is frozen
 
     daemon.worker = until_java_goes(daemon.worker)
     daemon.manager()
