@@ -83,6 +83,28 @@ def take(values: np.ndarray, order: np.ndarray, found: np.ndarray) -> None:
         found[row] = values[order[row]]
 
 
+@njit([types.void(LONG, LONG, MADE), types.void(INT, LONG, MADE)], cache=True)
+def put_at(values: np.ndarray, place: np.ndarray, found: np.ndarray) -> None:
+    """found[place] = values, which may be half as wide; values, place: [N], no place twice."""
+    for row in range(len(values)):
+        found[place[row]] = values[row]
+
+
+@njit(types.void(LONG, LONG, MADE), cache=True)
+def look_up(values: np.ndarray, rows: np.ndarray, found: np.ndarray) -> None:
+    """found = values[rows], 0 where a row is -1; rows, found: int64[N]."""
+    for n in range(len(rows)):
+        found[n] = values[rows[n]] if rows[n] >= 0 else 0
+
+
+@njit(types.void(LONG, LONG, LONG, MADE), cache=True)
+def add_up(values: np.ndarray, rows: np.ndarray, owner: np.ndarray, found: np.ndarray) -> None:
+    """To found[owner] what values[rows] are, nothing where a row is -1; rows, owner: int64[N]."""
+    for n in range(len(rows)):
+        if rows[n] >= 0:
+            found[owner[n]] += values[rows[n]]
+
+
 @njit(types.void(LONG, types.uint64[::1]), cache=True)
 def mix(numbers: np.ndarray, mixed: np.ndarray) -> None:
     """mixed = splitmix64(mixed ^ numbers), as `lake.hashing` defines it; [N] both."""

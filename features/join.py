@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features import join_files
+from features import compiled, join_files
 from features.join_files import Spread
 from features.views import EXAMPLE_VIEWS, FEATURES, FeatureView, view
 from lake import dates, snapshot, storage, writing
@@ -91,14 +91,12 @@ def _join_day(work: ExampleWork, number: int) -> dict:
 
 def _write_part(work: ExampleWork, part: int) -> dict:
     labels = snapshot.read(work.labels, buckets=work.buckets(part))
-    found = join_files.gather_narrow([work.path("features", n) for n in range(len(work.snapshots))], part)
-    place = found.pop(_ROW).astype(np.int64)
-    if not np.array_equal(np.bincount(place, minlength=labels.num_rows), np.ones(labels.num_rows)):
-        raise RuntimeError(f"labels of part {part}: {labels.num_rows} went in, {len(place)} came out")
-    order = np.empty_like(place)
-    order[place] = np.arange(len(place))
-    features = {name: values.take(order).astype(np.int64) for name, values in found.items()}
-    return writing.write_part("training_examples", work.folder, with_features(labels, features), f"part-{part:05d}")
+    try:
+        found = join_files.gather_into([work.path("features", n) for n in range(len(work.snapshots))], part, _ROW,
+                                       labels.num_rows)
+    except ValueError as error:
+        raise RuntimeError(f"labels of part {part}: {error}") from error
+    return writing.write_part("training_examples", work.folder, with_features(labels, found), f"part-{part:05d}")
 
 
 def _looked_up(names: Sequence[str]) -> list[str]:
@@ -130,7 +128,7 @@ def snapshot_features(labels: pa.Table, times_us: np.ndarray, snapshots: Mapping
     for day in sorted({int(day) for days in live.values() for day in np.unique(days)}):
         features = snapshots[dates.day_of_us(day * dates.DAY_US)]()
         keys = one_chunk(features.select(["view", "entity_id", "attribute"]))
-        values = [np.append(features[feature].to_numpy(), 0) for feature in FEATURES]  # the last one is that of row -1
+        values = [one_array(features[feature]).to_numpy() for feature in FEATURES]
         for name in names:
             rows = np.flatnonzero(live[view(name).publish_lag_us] == day)
             if len(rows) == labels.num_rows:
@@ -142,7 +140,7 @@ def snapshot_features(labels: pa.Table, times_us: np.ndarray, snapshots: Mapping
 
 def _look_up(labels: pa.Table, keys: pa.Table, values: Sequence[np.ndarray], declared: FeatureView) -> np.ndarray:
     """int64[labels, FEATURES]: the features of each label's key in one snapshot; zeros for an absent or null key. keys: of
-    the snapshot's rows; values: int64[rows + 1] of each feature, the last one 0."""
+    the snapshot's rows; values: int64[rows] of each feature."""
     mine = np.flatnonzero(pc.equal(keys["view"], declared.name).to_numpy())
     entities, attributes = (one_array(keys[name]).take(pa.array(mine)) for name in ("entity_id", "attribute"))
     row_of = np.append(mine, -1)  # of the snapshot, by place among the view's own
@@ -150,12 +148,12 @@ def _look_up(labels: pa.Table, keys: pa.Table, values: Sequence[np.ndarray], dec
         owner, place = _rows_of_pairs(labels, declared, entities, attributes)
         row, found = row_of[place], np.zeros((labels.num_rows, len(FEATURES)), np.int64, "F")
         for column, known in enumerate(values):
-            np.add.at(found[:, column], owner, known[row])
+            compiled.add_up(known, row, owner, found[:, column])
     else:
         row = row_of[_places(one_array(labels[declared.entity]), entities)]
         found = np.empty((labels.num_rows, len(FEATURES)), np.int64, "F")
         for column, known in enumerate(values):
-            known.take(row, out=found[:, column], mode="wrap")
+            compiled.look_up(known, row, found[:, column])
     return found
 
 

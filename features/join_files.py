@@ -97,10 +97,18 @@ def gather_packed(paths: list[str], parts: Sequence[int]) -> list[pa.Table]:
     return [pa.Table.from_batches([unpacked(batch, alike) for batch in batches]) for batches in held]
 
 
-def gather_narrow(paths: list[str], part: int) -> dict[str, np.ndarray]:
-    """The columns of one part, all of whole numbers without nulls, in as few bytes as the files hold them."""
-    held = _held(paths, [part])[0]
-    return {name: np.concatenate([batch.column(name).to_numpy() for batch in held]) for name in held[0].schema.names}
+def gather_into(paths: list[str], part: int, place: str, rows: int) -> dict[str, np.ndarray]:
+    """The columns of one part, all of whole numbers without nulls, int64[rows], each value where the column `place` says.
+    ValueError unless every row from 0 to rows - 1 is there once."""
+    pieces = _held(paths, [part])[0]
+    places = [piece.column(place).cast(pa.int64()).to_numpy() for piece in pieces]
+    if not np.array_equal(np.bincount(np.concatenate(places), minlength=rows), np.ones(rows)):
+        raise ValueError(f"{rows} rows went in, {sum(map(len, places))} came out")
+    found = {name: np.empty(rows, np.int64) for name in pieces[0].schema.names if name != place}
+    for piece, at in zip(pieces, places, strict=True):
+        for name, values in found.items():
+            compiled.put_at(piece.column(name).to_numpy(), at, values)
+    return found
 
 
 def _held(paths: list[str], parts: Sequence[int]) -> list[list[pa.RecordBatch]]:
