@@ -25,10 +25,12 @@ WORKERS_MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "GLIBC_TUNABLES": ":".j
     "hugetlb=1", "mmap_max=0", "trim_threshold=536870912", "top_pad=67108864"))}
 
 # Rows are computed as Arrow in Python workers; the JVM only schedules and shuffles, and lives for seconds. Compiling
-# for long runs would cost it more than the work itself. Over TCP each task waits 40 ms for a delayed acknowledgement.
+# for long runs, or by several threads, would cost it more than the work itself. Over TCP each task waits 40 ms for a
+# delayed acknowledgement.
+_JAVA = "-XX:TieredStopAtLevel=1 -XX:CICompilerCount=1 -XX:+UseSerialGC"
 _SETTINGS = {
-    "spark.driver.extraJavaOptions": f'-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "-XX:SharedArchiveFile={ARCHIVE}" '
-                                     "-Xshare:auto -Xlog:disable -Xlog:all=error:stderr",
+    "spark.driver.extraJavaOptions": f'{_JAVA} "-XX:SharedArchiveFile={ARCHIVE}" -Xshare:auto -Xlog:disable '
+                                     "-Xlog:all=error:stderr",
     "spark.python.unix.domain.socket.enabled": "true",
     "spark.python.daemon.module": "jobs.spark_workers",
     **{f"spark.executorEnv.{name}": value for name, value in WORKERS_MEMORY.items()},
@@ -85,7 +87,7 @@ def _started(app_name: str) -> SparkContext:
     # pyspark's first call to Java imports its test support, and pandas with it: half a second, spent while Java starts.
     Thread(target=import_module, args=("pyspark.testing.utils",)).start()
     # Spark first starts a Java that only says how to start Java.
-    os.environ.setdefault("SPARK_LAUNCHER_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+    os.environ.setdefault("SPARK_LAUNCHER_OPTS", _JAVA)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     settings = dict(_SETTINGS)
@@ -102,8 +104,7 @@ def _started(app_name: str) -> SparkContext:
 def archive() -> None:
     """Start Spark once, do a little work, and let Java write the classes down as it ends."""
     made = ARCHIVE.with_suffix(f".{os.getpid()}")
-    _SETTINGS["spark.driver.extraJavaOptions"] = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xlog:disable " \
-                                                 f"-XX:ArchiveClassesAtExit={made}"
+    _SETTINGS["spark.driver.extraJavaOptions"] = f"{_JAVA} -Xlog:disable -XX:ArchiveClassesAtExit={made}"
     context = _started("archive")
     context.parallelize([(1, b"")], 1).partitionBy(1).collect()
     java: subprocess.Popen = context._gateway.proc
