@@ -24,7 +24,10 @@ _PACKED = b"nightreel.packed"
 
 
 def write_apart(path: str, rows: pa.Table, part: np.ndarray, parts: int) -> list[int]:
-    """One Arrow file with one record batch for each of the parts 0 … parts - 1; their rows. part: int64[rows]."""
+    """One Arrow file with one record batch for each of the parts 0 … parts - 1; their rows. part: int64[rows]. IndexError
+    for a part that is none of them."""
+    if len(part) and not 0 <= part.min() <= part.max() < parts:  # compiled loops check no bounds
+        raise IndexError(f"rows for parts from {part.min()} to {part.max()}, but there are {parts}")
     rows = packed(rows)
     place, borders = compiled.places_of(part, parts)
     if (part[1:] < part[:-1]).any():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from features import join_files
 
@@ -32,3 +33,19 @@ def test_pieces_that_ascend_are_cut_at_the_borders_and_follow_each_other(tmp_pat
     path = str(tmp_path / "found.arrow")
     join_files.write_ascending(path, pieces, "row", [0, 4, 5, 10])
     assert [one["row"].to_pylist() for one in join_files.gather([path], [0, 1, 2])] == [[0, 3, 1, 2], [4], [9, 7, 8]]
+
+
+@pytest.mark.parametrize("part", [-1, 2])
+def test_a_part_that_is_not_there_is_refused(tmp_path: Path, part: int) -> None:
+    with pytest.raises(IndexError, match="there are 2"):
+        join_files.write_apart(str(tmp_path / "apart.arrow"), rows(0, [1, 2]), np.array([0, part]), 2)
+
+
+def test_rows_of_one_part_are_put_in_place_whatever_their_files_hold_them_in(tmp_path: Path) -> None:
+    tables = [pa.table({"row": [3, 0], "number": [7, 2**40]}), pa.table({"row": [1, 2], "number": [-1, 5]})]
+    paths = [str(tmp_path / f"{n}.arrow") for n in range(len(tables))]
+    for path, table in zip(paths, tables, strict=True):
+        join_files.write_apart(path, table, np.zeros(2, np.int64), 1)
+    assert join_files.gather_into(paths, 0, "row", 4)["number"].tolist() == [2**40, -1, 5, 7]
+    with pytest.raises(ValueError, match="4 came out"):
+        join_files.gather_into(paths, 0, "row", 5)
