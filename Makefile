@@ -51,7 +51,7 @@ demo: setup ## simulate 35 days of a video service, train and publish through a 
 	@$(PY) -m jobs.demo
 
 .PHONY: test
-test: setup ## every test (nine to ten minutes on two cores); ARGS="tests/lake -k seal" narrows it
+test: setup ## every test (six to ten minutes on two cores); ARGS="tests/lake -k seal" narrows it
 	@$(PY) -m pytest -q $(ARGS)
 
 .PHONY: chaos
