@@ -10,8 +10,8 @@ Views are the nightly ones (user, video, creator, user_category, country_video) 
 import argparse
 import time
 
-from jobs.command import leave, run, say
-from jobs.spark_context import begin
+from jobs.command import run, say
+from jobs.spark_context import begin, leave
 from jobs.spark_workers import prepare
 
 WORK = "features.join_stages"

@@ -19,9 +19,9 @@ from pyspark import SparkContext
 from features import join_sources, table_layout
 from features.frames import balanced_from_start, parts_of
 from features.table_layout import LayoutWork
-from jobs.command import leave, run, say
+from jobs.command import run, say
 from jobs.layouts import CORES, publish
-from jobs.spark_context import begin
+from jobs.spark_context import begin, leave
 from jobs.spark_workers import prepare
 from lake import storage
 from lake.refusal import Refusal

@@ -14,6 +14,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
+from typing import NoReturn
 
 from pyspark import SparkConf, SparkContext
 
@@ -99,6 +100,15 @@ def _started(app_name: str) -> SparkContext:
     context = SparkContext.getOrCreate(conf.setAll(list(settings.items())))
     context.setLogLevel("ERROR")
     return context
+
+
+def leave(code: int) -> NoReturn:
+    """End this process here and now: with arrays and modules taken apart one by one it takes a fifth of a second longer.
+    A context that is still starting is waited for: half started, it leaves a folder behind and talks on."""
+    _STARTER.shutdown(cancel_futures=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def archive() -> None:

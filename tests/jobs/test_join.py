@@ -1,5 +1,9 @@
 """`python -m jobs.join` through real Spark: a spine of one's own, with tables of one's own and with the lake."""
 
+import os
+import subprocess
+import sys
+import time
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -165,3 +169,14 @@ def test_an_unknown_view_is_an_error_that_names_the_known(tmp_path: Path, capsys
     with pytest.raises(SystemExit):
         join.main(["--spine", "s.parquet", "--views", "user,watched", "--out", str(tmp_path / "out")])
     assert "no view 'watched'; known: user, video, creator" in capsys.readouterr().err
+
+
+def test_a_command_that_ends_before_spark_has_started_leaves_nothing_behind(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    ended = subprocess.run([sys.executable, "-m", "jobs.join", "--spine", str(tmp_path / "missing.parquet"), "--views", "user",
+                            "--out", str(tmp_path / "out")], capture_output=True, text=True, check=False, timeout=120,
+                           cwd=Path(__file__).parents[2], env=os.environ | {"TMPDIR": str(temporary)})
+    assert ended.returncode == 3 and "missing.parquet" in ended.stderr
+    time.sleep(3)  # a Java that outlived it would write now
+    assert not list(temporary.iterdir())
