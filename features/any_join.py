@@ -125,13 +125,13 @@ def columns_read(views: Sequence[OwnView]) -> list[str]:
 
 def _columns(keys: np.ndarray, times: np.ndarray, asked: Rows, views: Sequence[OwnView], rows: pa.Table) -> pa.Table:
     """The views' columns for moments in the order of (key, time). asked: the rows as the first view sees them."""
-    columns: dict[str, pa.ChunkedArray] = {}
+    found: list[pa.Table] = []
     for n, view in enumerate(views):
         asked = asked.with_content(_content(rows, view), _ordered(view)) if n else asked
-        found = version_features(keys, times, asked, view) if isinstance(view, VersionView) \
-            else event_features(keys, times, asked, view)
-        columns |= dict(zip(found.column_names, found.columns, strict=True))
-    return pa.table(columns)
+        found.append(version_features(keys, times, asked, view) if isinstance(view, VersionView)
+                     else event_features(keys, times, asked, view))
+    return pa.table([column for one in found for column in one.columns],
+                    pa.schema([field for one in found for field in one.schema]))
 
 
 def _content(rows: pa.Table, view: OwnView) -> pa.Table:

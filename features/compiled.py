@@ -10,6 +10,7 @@ from numba import njit, types
 
 BLOCK = 8  # so many instants are compared at once, without a branch on what can't be foreseen
 WALK = -2
+FIRST = np.iinfo(np.int64).min
 LONG, MADE = types.Array(types.int64, 1, "C", readonly=True), types.int64[::1]
 INT, PLACE = types.Array(types.int32, 1, "C", readonly=True), types.uint32[::1]
 
@@ -115,6 +116,25 @@ def mix(numbers: np.ndarray, mixed: np.ndarray) -> None:
         mixed[row] = z ^ (z >> np.uint64(31))
 
 
+@njit(MADE(LONG), cache=True)
+def running(values: np.ndarray) -> np.ndarray:
+    """int64[N + 1]: the totals of the first 0 … N values (int64[N]), which wrap where they must."""
+    totals = np.empty(len(values) + 1, np.int64)
+    totals[0] = 0
+    for row in range(len(values)):
+        totals[row + 1] = totals[row] + values[row]
+    return totals
+
+
+@njit(MADE(LONG, INT), cache=True)
+def after(starts: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """int64[N]: starts (int64[N]) + distances (int32[N])."""
+    found = np.empty(len(starts), np.int64)
+    for row in range(len(starts)):
+        found[row] = starts[row] + distances[row]
+    return found
+
+
 @njit(MADE(LONG, LONG, LONG), cache=True)
 def between(totals: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """int64[N]: totals[end] - totals[start], which wraps where it must; start, end: int64[N]."""
@@ -124,22 +144,22 @@ def between(totals: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarra
     return found
 
 
-@njit(MADE(MADE, LONG, LONG, LONG), cache=True)
-def up_to(starts: np.ndarray, known: np.ndarray, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """int64[N]: how many rows, over all keys in order, lie at or before each (key, time). known: int64[M], the rows'
-    instants, ascending within each key.
+@njit(MADE(MADE, LONG, LONG, LONG, types.int64), cache=True)
+def up_to(starts: np.ndarray, known: np.ndarray, keys: np.ndarray, times: np.ndarray, less: int) -> np.ndarray:
+    """int64[N]: how many rows, over all keys in order, lie at or before each (key, time - less), or the first instant where
+    that is before it. known: int64[M], the rows' instants, ascending within each key. keys: nothing is before -1.
 
     In steps that double, from where the last answer was: near-linear for what is asked in order, and the logarithm of the
     rows between for anything else. Source: Bentley and Yao, "An almost optimal algorithm for unbounded searching", 1976.
     """
     found = np.empty(len(keys), np.int64)
     count, rows = len(starts) - 1, len(known)
-    key, last, at, end = -1, 0, 0, 0
+    key, last, at, end, earliest = -1, FIRST, 0, 0, FIRST + less
     for n in range(len(keys)):
-        time = times[n]
+        time = max(times[n], earliest) - less
         if keys[n] != key or time < last:
             key = keys[n]
-            at, end = (starts[key], starts[key + 1]) if key < count else (rows, rows)
+            at, end = (0, 0) if key < 0 else (starts[key], starts[key + 1]) if key < count else (rows, rows)
         last, step = time, BLOCK
         while at + step <= end and known[at + step - 1] <= time:
             at += step
@@ -148,14 +168,15 @@ def up_to(starts: np.ndarray, known: np.ndarray, keys: np.ndarray, times: np.nda
             step //= 2
             if at + step <= end and known[at + step - 1] <= time:
                 at += step
-        after = at
-        if at + BLOCK <= rows:
+        if at + BLOCK <= end:
+            after = at
             for row in range(at, at + BLOCK):
-                after += (known[row] <= time) & (row < end)
+                after += known[row] <= time
+            at = after
         else:
-            while after < end and known[after] <= time:
-                after += 1
-        found[n] = after
+            while at < end and known[at] <= time:
+                at += 1
+        found[n] = at
     return found
 
 

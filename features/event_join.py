@@ -35,14 +35,16 @@ def event_features(keys: np.ndarray, times: np.ndarray, rows: Rows, view: EventV
     moments = Moments(keys, times, rows)
     last = newest_rows(keys, times, rows, max((one.size or 1 for one in view.aggregates if one.function == "last"),
                                               default=0))
-    columns: dict[str, pa.Array] = {}
+    columns: list[pa.Array] = []
+    fields: list[pa.Field] = []
     for text in view.windows:
         window = Window(moments, duration_us(text))
         for one in view.aggregates:
             name = f"{view.name}_{one.name}_{text}"
-            columns[name] = _last(one, rows.column(one.column), last, window.holds(last)) if one.function == "last" \
-                else _AGGREGATES[one.function](window, one)
-    return pa.table(columns)
+            columns.append(_last(one, rows.column(one.column), last, window.holds(last)) if one.function == "last"
+                           else _AGGREGATES[one.function](window, one))
+            fields.append(pa.field(name, columns[-1].type, one.function not in _NEVER_NULL))
+    return pa.table(columns, pa.schema(fields))
 
 
 class Moments:
@@ -63,10 +65,7 @@ class Moments:
     def totals(self, values: np.ndarray) -> np.ndarray:
         """int64[rows + 1]: the running totals of int64[rows], the same for every window; of the last array asked for."""
         if self._totals is None or self._totals[0] is not values:
-            totals = np.empty(len(values) + 1, np.int64)
-            totals[0] = 0
-            np.cumsum(values, out=totals[1:])
-            self._totals = values, totals
+            self._totals = values, compiled.running(values)
         return self._totals[1]
 
 
@@ -76,8 +75,7 @@ class Window:
 
     def __init__(self, moments: Moments, width: int) -> None:
         self.moments, self.rows, self.width = moments, moments.rows, width
-        self.opens = earlier(moments.times, width)
-        self.start = self.rows.timeline.up_to(moments.keys, self.opens - 1)
+        self.start = self.rows.timeline.up_to(moments.keys, moments.times, width + 1)
         late = moments.late
         self.late_end = moments.timeline.up_to(self.rows.keys[late], np.minimum(
             known_at(self.rows)[late], later(self.rows.event_us[late], width))) if len(late) else late
@@ -99,7 +97,7 @@ class Window:
         """bool[N, K]: whether rows (int64[N, K], -1 for none) seen at each moment are in the window."""
         if not len(self.rows.keys):
             return row >= 0
-        return (row >= 0) & (self.rows.event_us[row] >= self.opens[:, None])
+        return (row >= 0) & (self.rows.event_us[row] >= earlier(self.moments.times, self.width)[:, None])
 
     @cached_property
     def runs(self) -> "Runs":
@@ -159,7 +157,7 @@ def _sum(window: Window, one: Aggregate) -> pa.Array:
     if not (pa.types.is_integer(values.type) or pa.types.is_boolean(values.type)):
         raise ValueError(f"{one.name}: column {one.column!r} is {values.type}; {one.function} needs numbers")
     try:
-        return pa.array(integer_sum(window.rows.whole(one.column), window.summed))
+        return pa.array(integer_sum(*window.rows.whole(one.column), window.summed))
     except OverflowError as error:
         raise ValueError(f"{one.name}: {error}") from error
 
@@ -252,5 +250,6 @@ def _last(one: Aggregate, column: pa.Array, last: np.ndarray, inside: np.ndarray
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), column.take(pa.array(rows[kept])))
 
 
+_NEVER_NULL = ("count", "sum", "distinct")
 _AGGREGATES: dict[str, Callable[[Window, Aggregate], pa.Array]] = {
     "count": _count, "sum": _sum, "mean": _mean, "min": _least, "max": _greatest, "distinct": _distinct}

@@ -24,10 +24,10 @@ def spread(first: np.ndarray, end: np.ndarray, values: np.ndarray | None, count:
     return np.cumsum(change)[:count]
 
 
-def integer_sum(values: np.ndarray, summed: Summed) -> np.ndarray:
-    """int64[count]: the sums of int64 values. OverflowError where the true sum is no int64; never a float, never
-    wrapped."""
-    if len(values) and max(abs(int(values.min())), abs(int(values.max()))) * len(values) >= 2**62:
+def integer_sum(values: np.ndarray, most: int, summed: Summed) -> np.ndarray:
+    """int64[count]: the sums of int64 values, none of which is more than `most` from 0. OverflowError where the true sum is
+    no int64; never a float, never wrapped."""
+    if most * len(values) >= 2**62:
         high, low = summed(values >> 32), summed(values & _LOW)
         top = high + (low >> 32)
         if ((top < -2**31) | (top >= 2**31)).any():

@@ -1,12 +1,13 @@
 """Files of a join in flight: Arrow files whose record batches are the rows of one part, and Parquet that reads fast.
 
-They hold columns packed: whole numbers in half the bytes where they all fit, and no word of nulls where there is none.
-What moves is what such a file costs.
+They hold columns packed: whole numbers in half the bytes where they all fit, an instant as its distance from another one,
+and no word of nulls where there is none. What moves is what such a file costs.
 """
 
 import itertools
 import posixpath
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -125,42 +126,61 @@ def _held(paths: list[str], parts: Sequence[int]) -> list[list[pa.RecordBatch]]:
     return batches
 
 
-def packed(rows: pa.Table) -> pa.Table:
-    """The same in fewer bytes, and how it was; of packed rows themselves."""
+def packed(rows: pa.Table, since: Mapping[str, str] = MappingProxyType({})) -> pa.Table:
+    """The same in fewer bytes, and how it was; of packed rows themselves. since: column of instants → one of the same type,
+    from which it is never far."""
+    given = rows
     for n, field in enumerate(rows.schema):
-        column, kind = rows.column(n), field.type
+        column, kind, was = rows.column(n), field.type, ""
         if _PACKED in (field.metadata or {}):
             continue
-        if pa.types.is_int64(kind):
+        start = given.column(since[field.name]) if field.name in since else None
+        if start is not None and pa.types.is_timestamp(kind) and start.type == kind \
+                and not start.null_count + column.null_count:
+            column, was = pc.subtract(column.cast(pa.int64()), start.cast(pa.int64())), f"since {since[field.name]}"
+        if pa.types.is_int64(column.type):
             ends = pc.min_max(column).as_py()
             if ends["min"] is None or -_HALF <= ends["min"] and ends["max"] < _HALF:
-                kind, column = pa.int32(), column.cast(pa.int32(), safe=False)
-        told = {_PACKED: f"{'int64' if kind != field.type else ''}:{field.nullable:d}"}
+                kind, column, was = pa.int32(), column.cast(pa.int32(), safe=False), was or "int64"
+        if kind == field.type:
+            column, was = rows.column(n), ""
+        told = {_PACKED: f"{was}:{field.nullable:d}"}
         rows = rows.set_column(n, pa.field(field.name, kind, column.null_count > 0, told), column)
     return rows
 
 
 def unpacked(rows: pa.RecordBatch | pa.Table, but: Sequence[int] = ()) -> pa.RecordBatch | pa.Table:
     """As the rows were before `packed`; columns with some numbers as they are."""
+    given = rows
     for n, field in enumerate(rows.schema):
-        was = unpacked_field(field)
-        if n not in but and was is not field:
-            column = rows.column(n)
-            rows = rows.set_column(n, was, column if column.type == was.type else column.cast(was.type))
+        was, column = unpacked_field(given.schema, n), rows.column(n)
+        if n in but or was is field:
+            continue
+        if start := needed_with(field):
+            found = compiled.after(*(one_array(one).to_numpy() for one in (given.column(start).cast(pa.int64()), column)))
+            column = pa.array(found).view(was.type)
+        rows = rows.set_column(n, was, column if column.type == was.type else column.cast(was.type))
     return rows
 
 
 def unpacked_schema(schema: pa.Schema) -> pa.Schema:
     """As it was before `packed`."""
-    return pa.schema(map(unpacked_field, schema))
+    return pa.schema([unpacked_field(schema, n) for n in range(len(schema))])
 
 
-def unpacked_field(field: pa.Field) -> pa.Field:
+def unpacked_field(schema: pa.Schema, number: int) -> pa.Field:
     """As it was before `packed`."""
+    field = schema.field(number)
     if _PACKED not in (field.metadata or {}):
         return field
-    kind, _, nullable = field.metadata[_PACKED].decode().partition(":")
-    return pa.field(field.name, kind or field.type, nullable == "1")
+    start, (kind, _, nullable) = needed_with(field), field.metadata[_PACKED].decode().rpartition(":")
+    return pa.field(field.name, schema.field(start).type if start else kind or field.type, nullable == "1")
+
+
+def needed_with(field: pa.Field) -> str | None:
+    """The column without which a packed one can't be unpacked."""
+    kind, _, name = (field.metadata or {}).get(_PACKED, b"").decode().rpartition(":")[0].partition(" ")
+    return name if kind == "since" else None
 
 
 def write_parquet(path: str, schema: pa.Schema, groups: Iterable[pa.Table]) -> None:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from features import compiled
-from features.join_files import unpacked, unpacked_schema
+from features.join_files import needed_with, unpacked, unpacked_schema
 from lake import lineage, snapshot, storage
 from lake.columns import TIMESTAMP, one_array
 from lake.hashing import BUCKETS, id_of_string
@@ -242,10 +242,11 @@ def _read_file(path: str, pieces: list[Piece], columns: Sequence[str], empty: pa
     store, inner = storage.filesystem(path)
     with pq.ParquetFile(inner, filesystem=store, page_checksum_verification=True) as stored:
         groups = [group for piece in pieces for group in piece.row_groups]
-        rows = stored.read_row_groups(groups, columns=list(columns), use_threads=False).select(list(columns))
+        asked = dict.fromkeys([*columns, *filter(None, (needed_with(stored.schema_arrow.field(name)) for name in columns))])
+        rows = stored.read_row_groups(groups, columns=list(asked), use_threads=False)
     if rows.num_rows != sum(piece.rows for piece in pieces):
         raise RuntimeError(f"{path} changed while it was read; run the command again")
-    return unpacked(rows.replace_schema_metadata(None))
+    return unpacked(rows.replace_schema_metadata(None)).select(list(columns))
 
 
 def id_types(as_of: date | None = None) -> dict[str, str]:

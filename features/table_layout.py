@@ -68,7 +68,9 @@ def _keys(rows: pa.Table, key: Sequence[str]) -> list[pa.Array]:
 
 def _scatter(work: LayoutWork, number: int) -> dict:
     """A run of the table, apart by bucket for each key; `rows`: how many in each bucket, by key."""
-    rows = one_chunk(join_files.packed(join_sources.read(work.source, work.source.runs[number], work.kept(*work.keys))))
+    rows = join_sources.read(work.source, work.source.runs[number], work.kept(*work.keys))
+    since = {work.arrived_at: work.event_time} if work.arrived_at != work.event_time else {}
+    rows = one_chunk(join_files.packed(rows, since))
     return {"rows": [join_files.write_apart(_path(work, n, number), rows.select(work.kept(key)),
                                             part_of(_keys(rows, key), BUCKETS), BUCKETS)
                      for n, key in enumerate(work.keys)]}
@@ -95,8 +97,8 @@ def _order(work: LayoutWork, key: Sequence[str], rows: pa.Table) -> np.ndarray:
     """int64[rows]: by key, rows without one first, then in the total order of its rows."""
     codes = codes_of(_keys(rows, key))
     codes += 1
-    event_us, arrived_us = instants(rows[work.event_time], work.event_time), instants(rows[work.arrived_at],
-                                                                                      work.arrived_at)
+    times = join_files.unpacked(rows.select(list(dict.fromkeys([work.event_time, work.arrived_at]))))
+    event_us, arrived_us = (instants(times[name], name) for name in (work.event_time, work.arrived_at))
     order = total_order(Timeline(codes, event_us), arrived_us, rows, work.tiebreak)
     return np.arange(rows.num_rows) if order is None else order
 

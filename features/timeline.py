@@ -20,9 +20,10 @@ class Timeline:
         self.keys, self.times = arranged(keys, self.order), arranged(times, self.order)
         self._starts = compiled.starts_of(self.keys, int(self.keys[-1]) + 1 if len(keys) else 0)
 
-    def up_to(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """int64[M]: how many moments, over all keys in order, lie at or before (key, time)."""
-        return compiled.up_to(self._starts, self.times, keys, times)
+    def up_to(self, keys: np.ndarray, times: np.ndarray, less: int = 0) -> np.ndarray:
+        """int64[M]: how many moments, over all keys in order, lie at or before (key, time - less), or the first instant where
+        that is before it. keys: nothing is before -1."""
+        return compiled.up_to(self._starts, self.times, keys, times, less)
 
 
 def arranged(values: np.ndarray, order: np.ndarray | None) -> np.ndarray:

@@ -44,18 +44,21 @@ class Rows:
             self._taken[name] = given if self.order is None else given.take(pa.array(self.order))
         return self._taken[name]
 
-    def whole(self, name: str) -> np.ndarray:
-        """int64[M]: a column of whole numbers or truth values in that order, the same array every time; 0 for null."""
+    def whole(self, name: str) -> tuple[np.ndarray, int]:
+        """int64[M]: a column of whole numbers or truth values in that order, the same array every time; 0 for null. And how
+        far the farthest is from 0."""
         if name not in self._whole:
             values = self.column(name).cast(pa.int64())
-            self._whole[name] = (values.fill_null(0) if values.null_count else values).to_numpy()
+            ends = pc.min_max(values).as_py()
+            self._whole[name] = ((values.fill_null(0) if values.null_count else values).to_numpy(),
+                                 max(abs(ends["min"] or 0), abs(ends["max"] or 0)))
         return self._whole[name]
 
     def before(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
         """int64[N]: how many rows, over all keys in order, happened before each moment. Views of the same moments
         (the very arrays) share the answer."""
         if id(times) not in self._before:
-            self._before[id(times)] = times, self.timeline.up_to(np.maximum(keys, 0), times - 1)
+            self._before[id(times)] = times, self.timeline.up_to(keys, times, 1)
         return self._before[id(times)][1]
 
     def levels(self) -> list[np.ndarray]:

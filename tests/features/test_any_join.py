@@ -319,8 +319,8 @@ def window_a_microsecond_longer(patch: pytest.MonkeyPatch) -> None:
 
 def last_row_at_t_itself(patch: pytest.MonkeyPatch) -> None:
     class Inclusive(version_join.Timeline):
-        def up_to(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
-            return super().up_to(keys, times + 1)
+        def up_to(self, keys: np.ndarray, times: np.ndarray, less: int = 0) -> np.ndarray:
+            return super().up_to(keys, times, max(less - 1, 0))
     patch.setattr(version_join, "Timeline", Inclusive)
 
 
@@ -413,7 +413,7 @@ def max_age_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def integers_summed_as_floats(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(event_join, "integer_sum", lambda values, summed: event_join.float_sum(
+    patch.setattr(event_join, "integer_sum", lambda values, most, summed: event_join.float_sum(
         values.astype(float), summed).astype(np.int64))
 
 

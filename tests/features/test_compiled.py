@@ -30,14 +30,30 @@ def rows(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 @both
 @settings(max_examples=200, deadline=None)
-@given(rows=rows(), asked=st.lists(st.tuples(st.integers(0, 5), TIMES), max_size=40), ordered=st.booleans())
-def test_rows_up_to_an_instant_are_counted_in_whatever_order_they_are_asked_for(way, rows, asked, ordered):
+@given(rows=rows(), asked=st.lists(st.tuples(st.integers(-1, 5), TIMES), max_size=40), ordered=st.booleans(),
+       less=st.integers(0, 70))
+def test_rows_up_to_an_instant_are_counted_in_whatever_order_they_are_asked_for(way, rows, asked, ordered, less):
     keys, times = rows
     asked = sorted(asked) if ordered else asked
     starts = way(compiled.starts_of)(keys, int(keys[-1]) + 1 if len(keys) else 0)
     assert starts.tolist() == [int((keys < key).sum()) for key in range(len(starts))]
-    found = way(compiled.up_to)(starts, times, *(np.array([one[n] for one in asked], np.int64) for n in (0, 1)))
-    assert found.tolist() == [int(((keys < key) | (keys == key) & (times <= t)).sum()) for key, t in asked]
+    found = way(compiled.up_to)(starts, times, *(np.array([one[n] for one in asked], np.int64) for n in (0, 1)), less)
+    assert found.tolist() == [int(((keys < key) | (keys == key) & (times <= t - less)).sum()) for key, t in asked]
+    assert way(compiled.up_to)(starts, times, np.array([1]), np.array([compiled.FIRST]), less) == (keys < 1).sum()
+
+
+@both
+@given(values=arrays(np.int64, st.integers(0, 20)))
+def test_running_totals_wrap(way, values):
+    with np.errstate(over="ignore"):
+        assert way(compiled.running)(values).tolist() == np.append(0, np.cumsum(values)).tolist()
+
+
+@both
+@given(starts=longs(20, st.integers(-9, 9)), data=st.data())
+def test_instants_are_found_from_another_one(way, starts, data):
+    distances = data.draw(arrays(np.int32, len(starts)))
+    assert way(compiled.after)(starts, distances).tolist() == (starts + distances).tolist()
 
 
 @both

@@ -49,3 +49,16 @@ def test_rows_of_one_part_are_put_in_place_whatever_their_files_hold_them_in(tmp
     assert join_files.gather_into(paths, 0, "row", 4)["number"].tolist() == [2**40, -1, 5, 7]
     with pytest.raises(ValueError, match="4 came out"):
         join_files.gather_into(paths, 0, "row", 5)
+
+
+def test_instants_near_another_one_come_back_from_their_distance_and_far_ones_too(tmp_path: Path) -> None:
+    kind, near, far = pa.timestamp("us", "UTC"), [5, 2**31 + 6, None], [0, 2**32, 7]
+    for arrived in (near, far, [0, 1, 2]):
+        table = pa.table({"happened": pa.array([5, 7, -2**62], kind), "arrived": pa.array(arrived, kind)})
+        path = str(tmp_path / "apart.arrow")
+        held = join_files.packed(table, {"arrived": "happened"})
+        join_files.write_apart(path, held, np.zeros(3, np.int64), 1)
+        assert join_files.gather([path], [0])[0] == table
+        assert join_files.unpacked_schema(held.schema) == table.schema
+    held = join_files.packed(table.slice(0, 2), {"arrived": "happened"})
+    assert held.schema.field("arrived").type == pa.int32() and join_files.needed_with(held.schema.field("arrived")) == "happened"
