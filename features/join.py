@@ -26,7 +26,7 @@ from lake.snapshot import Manifest
 from lake.tables import table
 
 _ROW = "_label_row"
-EXAMPLES_PER_PART = 100_000  # they are wide: a task holds some 100 MB of so many
+EXAMPLES_PER_PART = 200_000  # they are wide: a task holds some 200 MB of so many
 MOST_PAIRS = 1 << 24  # 128 MB: pairs of more are looked up by hash
 
 

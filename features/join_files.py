@@ -33,7 +33,8 @@ def write_apart(path: str, rows: pa.Table, part: np.ndarray, parts: int) -> list
     place, borders = compiled.places_of(part, parts)
     if (part[1:] < part[:-1]).any():
         rows = _placed(rows, place)
-    _write_batches(path, rows.schema, (rows.slice(start, end - start) for start, end in itertools.pairwise(borders)))
+    batch = _batch(rows)
+    _write_batches(path, rows.schema, (batch.slice(start, end - start) for start, end in itertools.pairwise(borders)))
     return np.diff(borders).tolist()
 
 
@@ -75,16 +76,20 @@ def write_ascending(path: str, pieces: Sequence[pa.Table], column: str, borders:
     firsts = np.cumsum([0, *(piece.num_rows for piece in pieces)])
     cuts = np.stack([first + np.searchsorted(piece[column].to_numpy(), borders)
                      for first, piece in zip(firsts, pieces)], axis=1)                                # [borders, pieces]
-    _write_batches(path, rows.schema, (
-        pa.concat_tables([rows.slice(start, end - start) for start, end in zip(*cut)]) for cut in itertools.pairwise(cuts)))
+    _write_batches(path, rows.schema, (_batch(pa.concat_tables(
+        [rows.slice(start, end - start) for start, end in zip(*cut)])) for cut in itertools.pairwise(cuts)))
 
 
-def _write_batches(path: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> None:
+def _batch(rows: pa.Table) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([one_array(column) for column in rows.columns], schema=rows.schema)
+
+
+def _write_batches(path: str, schema: pa.Schema, parts: Iterable[pa.RecordBatch]) -> None:
     storage.make_folder(posixpath.dirname(path))
     store, inner = storage.filesystem(path)
     with store.open_output_stream(inner, compression=None) as file, pa.ipc.new_file(file, schema) as writer:
         for rows in parts:  # they live as long as the run: no need to sync them
-            writer.write_batch(pa.RecordBatch.from_arrays([one_array(column) for column in rows.columns], schema=schema))
+            writer.write_batch(rows)
 
 
 def gather(paths: list[str], parts: Sequence[int]) -> list[pa.Table]:
@@ -129,12 +134,12 @@ def _held(paths: list[str], parts: Sequence[int]) -> list[list[pa.RecordBatch]]:
 def packed(rows: pa.Table, since: Mapping[str, str] = MappingProxyType({})) -> pa.Table:
     """The same in fewer bytes, and how it was; of packed rows themselves. since: column of instants → one of the same type,
     from which it is never far."""
-    given = rows
+    columns, fields = rows.columns, list(rows.schema)
     for n, field in enumerate(rows.schema):
-        column, kind, was = rows.column(n), field.type, ""
+        column, kind, was = columns[n], field.type, ""
         if _PACKED in (field.metadata or {}):
             continue
-        start = given.column(since[field.name]) if field.name in since else None
+        start = rows.column(since[field.name]) if field.name in since else None
         if start is not None and pa.types.is_timestamp(kind) and start.type == kind \
                 and not start.null_count + column.null_count:
             column, was = pc.subtract(column.cast(pa.int64()), start.cast(pa.int64())), f"since {since[field.name]}"
@@ -143,24 +148,27 @@ def packed(rows: pa.Table, since: Mapping[str, str] = MappingProxyType({})) -> p
             if ends["min"] is None or -_HALF <= ends["min"] and ends["max"] < _HALF:
                 kind, column, was = pa.int32(), column.cast(pa.int32(), safe=False), was or "int64"
         if kind == field.type:
-            column, was = rows.column(n), ""
-        told = {_PACKED: f"{was}:{field.nullable:d}"}
-        rows = rows.set_column(n, pa.field(field.name, kind, column.null_count > 0, told), column)
-    return rows
+            column, was = columns[n], ""
+        columns[n], told = column, {_PACKED: f"{was}:{field.nullable:d}"}
+        fields[n] = pa.field(field.name, kind, column.null_count > 0, told)
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
 def unpacked(rows: pa.RecordBatch | pa.Table, but: Sequence[int] = ()) -> pa.RecordBatch | pa.Table:
     """As the rows were before `packed`; columns with some numbers as they are."""
-    given = rows
-    for n, field in enumerate(rows.schema):
-        was, column = unpacked_field(given.schema, n), rows.column(n)
+    columns, schema = rows.columns, rows.schema
+    fields = list(schema)
+    for n, field in enumerate(schema):
+        was = unpacked_field(schema, n)
         if n in but or was is field:
             continue
+        fields[n], column = was, columns[n]
         if start := needed_with(field):
-            found = compiled.after(*(one_array(one).to_numpy() for one in (given.column(start).cast(pa.int64()), column)))
-            column = pa.array(found).view(was.type)
-        rows = rows.set_column(n, was, column if column.type == was.type else column.cast(was.type))
-    return rows
+            since = rows.column(start).cast(pa.int64())
+            columns[n] = pa.array(compiled.after(*(one_array(one).to_numpy() for one in (since, column)))).view(was.type)
+        elif column.type != was.type:
+            columns[n] = column.cast(was.type)
+    return type(rows).from_arrays(columns, schema=pa.schema(fields, schema.metadata))
 
 
 def unpacked_schema(schema: pa.Schema) -> pa.Schema:
