@@ -130,7 +130,7 @@ TABLES = (
         optional("user_country", pa.string(), "of the last user row"),
         optional("event_country", pa.string(), "of the last event that has one"),
         optional("event_country_at", TIMESTAMP, "when that happened"),
-    ), "each user's last plays as known at as_of", parameters={"length": 200}),
+    ), "each user's last plays as known at as_of", parameters={"length": 1000}),
     Table("popularity", 2, ("country", "video_id"), "video_id", ("tiles",), (
         required("country", pa.string(), "empty for the whole world"),
         required("video_id", pa.int64(), "the video"),

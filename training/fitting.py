@@ -117,16 +117,16 @@ def _validation(night: Night, users: Users, cuts_us: np.ndarray) -> Validation |
 
 def fit_retrieval(users: Users, videos: KnownVideos, plan: RetrievalSettings, stage: str,
                   validation: Validation | None, report: Report) -> FittedRetrieval:
-    """One retrieval fit on users' histories. validation: None to run exactly plan.epochs."""
+    """One retrieval fit on users' histories, all plays of them. validation: None to run exactly plan.epochs."""
     names = vocabulary.learn(videos, users.video_ids, users.countries)
-    histories = sequences.of_users(users, videos.video_ids, names, plan.length)
+    histories = sequences.of_users(users, videos.video_ids, names)
     catalogue = loop.catalogue_of(videos, names, histories, plan.moments)
     model = Retrieval(names, plan)
     sizes = (len(names.video_ids), len(names.creator_ids), len(names.categories))
     warm_start.begin(model.videos, warm_start.find(histories, catalogue.encoded, sizes, plan.width, plan.seed))
     judge = None if validation is None else lambda fitted: validation.ndcg(
         FittedRetrieval.of(fitted, names, plan, videos))
-    plan = loop.fit(model, catalogue, histories, plan, stage, judge, report)
+    plan = loop.fit(model, catalogue, sequences.windows(histories, plan.length), plan, stage, judge, report)
     return FittedRetrieval.of(model, names, plan, videos)
 
 

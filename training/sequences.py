@@ -1,7 +1,7 @@
-"""Histories as batches: users of like length together, so that little of a batch is padding."""
+"""Histories as batches: rows of like length together, so that little of a batch is padding."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,7 @@ SECOND_US = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """U histories cut to their last plays, oldest first. offsets: i64[U+1] into video i64[N] (the place of the play's
+    """U histories, or windows of them, oldest play first. offsets: i64[U+1] into video i64[N] (the place of the play's
     video in a catalogue, -1 where it is not there), video_ids and event_us i64[N] and liked bool[N]. country: i64[U]
     places."""
 
@@ -34,7 +34,7 @@ class Sequences:
 
     @cached_property
     def first(self) -> np.ndarray:
-        """bool[N]: whether it is the user's first play of that video within the sequence. Only training asks."""
+        """bool[N]: whether it is the first play of that video within the row. Only training asks."""
         row = ragged.row_of(self.offsets)
         order = np.lexsort((np.arange(len(row)), self.video_ids, row))
         repeated = (np.diff(row[order], prepend=-1) == 0) & (np.diff(self.video_ids[order], prepend=-2) == 0)
@@ -43,13 +43,22 @@ class Sequences:
         return first
 
 
-def of_users(users: Users, video_ids: np.ndarray, names: Vocabulary, length: int) -> Sequences:
-    """The last `length` plays of each user; video_ids: the catalogue, ascending."""
-    kept = ragged.last(users.offsets, length)
+def of_users(users: Users, video_ids: np.ndarray, names: Vocabulary, length: int | None = None) -> Sequences:
+    """The last `length` plays of each user, None: all; video_ids: the catalogue, ascending."""
+    kept = ragged.last(users.offsets, length or len(users.video_ids))
     flat, offsets = np.flatnonzero(kept), ragged.keep(users.offsets, kept)
     played = users.video_ids[flat]
     return Sequences(offsets, vocabulary.places(video_ids, played) - 1, played, users.event_us[flat],
                      users.arrived_us[flat], users.liked[flat], vocabulary.name_places(names.countries, users.countries))
+
+
+def windows(histories: Sequences, length: int) -> Sequences:
+    """The same plays in rows of at most `length`: a longer history becomes several, cut from its newest play on."""
+    count = np.maximum(-(-histories.lengths // length), 1)
+    owner = np.repeat(np.arange(len(count)), count)
+    newer = np.cumsum(count)[owner] - 1 - np.arange(len(owner))  # windows of the same user after this one
+    ends = histories.offsets[owner + 1] - newer * length
+    return replace(histories, offsets=np.append(0, ends), country=histories.country[owner])
 
 
 def batches(lengths: np.ndarray, tokens: int, shuffle: np.random.Generator | None = None) -> list[np.ndarray]:

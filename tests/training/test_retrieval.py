@@ -107,6 +107,18 @@ def test_batches_hold_every_user_once_and_little_padding() -> None:
     assert all(len(rows) * lengths[rows].max() <= 512 for rows in groups) and padded < 1.2 * lengths.sum()
 
 
+def test_windows_hold_every_play_once_and_are_cut_from_the_newest_on() -> None:
+    histories = sequences.of_users(USERS, NIGHT.video_ids, NAMES)
+    longest = int(histories.lengths.max())
+    assert np.array_equal(sequences.windows(histories, longest).offsets, histories.offsets)
+    cut = sequences.windows(histories, 7)
+    assert set(histories.offsets) <= set(cut.offsets) and cut.lengths.max() == 7 < longest
+    for begin, end, country in zip(histories.offsets, histories.offsets[1:], histories.country, strict=False):
+        inside = (cut.offsets[1:] > begin) & (cut.offsets[1:] <= end)
+        assert cut.lengths[inside].sum() == end - begin and (cut.lengths[inside][1:] == 7).all()
+        assert (cut.country[inside] == country).all()
+
+
 def test_a_video_played_again_is_no_target() -> None:
     histories = sequences.of_users(USERS, NIGHT.video_ids, NAMES, 40)
     for row in range(USERS.size):
