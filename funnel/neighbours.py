@@ -15,12 +15,10 @@ BLOCK = 2048
 
 @dataclass(frozen=True)
 class NeighbourRules:
-    """keep, explained_keep: neighbours per video. last_plays: how much of each history counts for what goes together, whose
-    cost rises with its square; what follows what reads all of it, `ridge` (of explained.py) everything seen. shrink: pulls
-    rare pairs down."""
+    """keep, explained_keep: neighbours per video. `ridge` (of explained.py) reads everything seen, the others the kept
+    histories. shrink: pulls rare pairs down."""
 
     keep: int = 50
-    last_plays: int = 100
     shrink: float = 10.0
     follow_within: int = 10
     ridge: float = 300.0
@@ -41,11 +39,10 @@ class Neighbours:
 def neighbours(night: Night, users: Users, rules: NeighbourRules = NeighbourRules()) -> Neighbours:
     """Neighbours of every video of the night from the histories of these users (all of them, or a sample)."""
     video, row = night.index_of(users.video_ids), ragged.row_of(users.offsets)
-    there = video >= 0
-    last = there & ragged.last(users.offsets, rules.last_plays)
+    row, video = row[video >= 0], video[video >= 0]
     with ThreadPoolExecutor(1) as beside:  # the inverse of `explained` takes as long as the loops of the two others
-        together = beside.submit(_co_watched, row[last], video[last], users.size, night.size, rules)
-        follows = beside.submit(_followed, row[there], video[there], night.size, rules)
+        together = beside.submit(_co_watched, row, video, users.size, night.size, rules)
+        follows = beside.submit(_followed, row, video, night.size, rules)
         explaining = _explained(night, users, rules)
     return Neighbours(co_watched=together.result(), explained=explaining, followed=follows.result(),
                       creator=_same_creator(night, rules))
