@@ -41,21 +41,24 @@ def prepare(folder: str, users: int) -> list[date]:
 
 
 def one_pass(days: list[date], folder: str) -> Callable[[], None]:
-    """Reads the inputs once and writes the examples once."""
+    """Reads the inputs once and writes the examples once, in as many files."""
     import pyarrow as pa
 
     from lake import lineage, snapshot, writing
     from lake.hashing import BUCKETS
 
-    made = lineage.resolve("training_examples", AS_OF)  # in the order that they are written in: nothing is left to sort
-    examples = pa.concat_tables([snapshot.read(made, buckets=[bucket]) for bucket in range(BUCKETS)]).combine_chunks()
+    made = lineage.resolve("training_examples", AS_OF)
+    parts = len(made.files)  # each in the order that it is written in: nothing is left to sort
+    examples = [pa.concat_tables([snapshot.read(made, buckets=[bucket]) for bucket in range(part, BUCKETS, parts)]
+                                 ).combine_chunks() for part in range(parts)]
 
     def work() -> None:
         inputs = [*lineage.chunks("events", AS_OF), lineage.resolve("labels", AS_OF),
                   *(lineage.resolve("feature_snapshots", day) for day in days)]
         for manifest in inputs:
             snapshot.read(manifest)
-        writing.write_part("training_examples", f"{folder}/pass", examples, "part-00000")
+        for part, rows in enumerate(examples):
+            writing.write_part("training_examples", f"{folder}/pass", rows, f"part-{part:05d}")
 
     return work
 
