@@ -13,8 +13,10 @@ from scipy import linalg, sparse
 
 from benchmarks.quality_log import Split
 from funnel import ragged
+from funnel.night import smoothed
 from funnel.retrieval import best_columns
 from lake.dates import DAY_US
+from lake.tables import table
 from training import metrics
 
 LENGTH = 100
@@ -63,9 +65,19 @@ def popular_lately(split: Split, days: int) -> Scorer:
 
 
 def popular_decayed(split: Split, half_life_days: float) -> Scorer:
+    return _same_for_all(_decayed(split, half_life_days))
+
+
+def popular_smoothed(split: Split) -> Scorer:
+    """The pipeline's own order for users without history, by its own half-lives."""
+    half_lives = table("popularity").parameters["half_life_days"].values()
+    return _same_for_all(smoothed(*(_decayed(split, days) for days in half_lives)))
+
+
+def _decayed(split: Split, half_life_days: float) -> np.ndarray:
     there = split.video >= 0
     weight = 2.0 ** (-(split.now_us - split.time_us[there]) / DAY_US / half_life_days)
-    return _same_for_all(np.bincount(split.video[there], weight, len(split.video_ids)))
+    return np.bincount(split.video[there], weight, len(split.video_ids))
 
 
 def _same_for_all(scores: np.ndarray) -> Scorer:
@@ -140,6 +152,7 @@ PEERS = (
     Peer("most popular", popular),
     Peer("popular 7 days", popular_lately, _grid(days=(7,))),
     Peer("decayed popularity", popular_decayed, _grid(half_life_days=(3, 14, 60, 365))),
+    Peer("smoothed popularity", popular_smoothed),
     Peer("item knn", item_knn, _grid(keep=(50, 200), shrink=(10.0, 100.0))),
     Peer("ease", ease, _grid(ridge=RIDGES)),
     Peer("ease recency", ease, _grid(ridge=RIDGES, kept_per_play=(0.8, 0.95, 0.99))),

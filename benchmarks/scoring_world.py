@@ -137,11 +137,13 @@ def _popularity(size: Size, plays: Plays) -> pa.Table:
         here = np.full(len(country), True) if name == "" else country == name
         ever = np.bincount(plays.video[here], minlength=size.videos)
         week = np.bincount(plays.video[here & (age_days <= 7)], minlength=size.videos)
-        decayed = np.bincount(plays.video[here], 2.0 ** (-age_days[here] / 14), size.videos)
+        fading = {name: np.bincount(plays.video[here], 2.0 ** (-age_days[here] / days), size.videos)
+                  for name, days in table("popularity").parameters["half_life_days"].items()}
         there = np.flatnonzero(ever)
         parts.append(_whole("popularity", {
             "country": pa.array([str(name)] * len(there), pa.string()), "video_id": there,
-            "play_count_all": ever[there], "play_count_7d": week[there], "decayed_play_count": decayed[there]}))
+            "play_count_all": ever[there], "play_count_7d": week[there],
+            **{name: counts[there] for name, counts in fading.items()}}))
     return pa.concat_tables(parts)
 
 

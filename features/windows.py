@@ -65,8 +65,8 @@ def window_rows(tiles: TileColumns, as_of: date) -> pa.Table:
     return pa.table(columns).select([*_GROUP, *FEATURES])
 
 
-def write_popularity(chunks: list[Manifest], before: Manifest | None, as_of: date, half_life_days: int, folder: str,
-                     part: int, buckets: list[int]) -> list[dict]:
+def write_popularity(chunks: list[Manifest], before: Manifest | None, as_of: date, half_life_days: dict[str, int],
+                     folder: str, part: int, buckets: list[int]) -> list[dict]:
     """Write play counts of some buckets' videos, for the world (country '') and for each country. before:
     `lineage.night_before`, from which counting goes on."""
     old = snapshot.read(before, buckets=buckets) if before else table("popularity").schema.empty_table()
@@ -85,12 +85,14 @@ def _last_day(chunk: Manifest) -> date:
     return date.min if days is None else date(1970, 1, 1) + timedelta(days=days)
 
 
-def popularity_rows(old: pa.Table, since: date, tiles: pa.Table, as_of: date, half_life_days: int) -> pa.Table:
+def popularity_rows(old: pa.Table, since: date, tiles: pa.Table, as_of: date,
+                    half_life_days: dict[str, int]) -> pa.Table:
     """Popularity as of a date. old: popularity as of `since` to go on from, or empty with since date.min. tiles: of the
     views video and country_video, in key order; all that became known since, and all of the last 7 event days.
+    half_life_days: of each column that fades.
 
-    Each night fades the decayed count by one day and adds the plays that just became known, weighted by their age. All
-    nights do, so that it is the same number whether one goes on or begins anew, and however tiles were chunked.
+    Each night fades those counts by one day and adds the plays that just became known, weighted by their age. All
+    nights do, so that they are the same numbers whether one goes on or begins anew, and however tiles were chunked.
     """
     day, known = as_of - EPOCH, np.maximum(*(tiles[name].cast(pa.int32()).to_numpy() for name in ("arrival_day", "event_day")))
     tiles, known = tiles.filter(pa.array(known < day.days)), known[known < day.days]
@@ -98,17 +100,21 @@ def popularity_rows(old: pa.Table, since: date, tiles: pa.Table, as_of: date, ha
     group, held = numbers[old.num_rows:], numbers[:old.num_rows]
     plays, event_day = tiles["play_count"].to_numpy(), tiles["event_day"].cast(pa.int32()).to_numpy()
     new = known >= (since - EPOCH).days
-    total, week, decayed = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.int64), np.zeros(len(keys))
-    total[held], decayed[held] = old["play_count_all"].to_numpy(), old["decayed_play_count"].to_numpy()
+    total, week = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.int64)
+    faded = {name: np.zeros(len(keys)) for name in half_life_days}
+    for name, counts in [("play_count_all", total), *faded.items()]:
+        counts[held] = old[name].to_numpy()
     np.add.at(total, group[new], plays[new])
     np.add.at(week, group, plays * (event_day >= day.days - 7))
     first = (since - EPOCH).days if old.num_rows else int(known.min(initial=day.days))
     for night in range(first + 1, day.days + 1):
-        decayed *= np.exp2(-1 / half_life_days)
         just = np.flatnonzero(new & (known == night - 1))
-        decayed += _weighted(group[just], night - event_day[just], plays[just], len(keys), half_life_days)
+        for name, days in half_life_days.items():
+            faded[name] *= np.exp2(-1 / days)
+            faded[name] += _weighted(group[just], night - event_day[just], plays[just], len(keys), days)
     rows = keys.append_column("play_count_all", pa.array(total)).append_column("play_count_7d", pa.array(week))
-    rows = rows.append_column("decayed_play_count", pa.array(decayed))
+    for name, counts in faded.items():
+        rows = rows.append_column(name, pa.array(counts))
     return rows.filter(pa.array(total > 0)).select(table("popularity").schema.names)
 
 

@@ -16,7 +16,7 @@ from lake.snapshot import Manifest
 __all__ = ["Night", "NightTables", "Users", "cut_users", "load_histories", "load_night", "load_users", "night_tables",
            "take_users", "with_features"]
 
-POPULARITY_COLUMNS = {"all": "play_count_all", "7d": "play_count_7d", "decayed": "decayed_play_count"}
+BASELINES = ("smoothed", "decayed", "7d", "all")  # the popularities of a night; the first where nothing was judged
 _HISTORY = ["user_id", "video_ids", "event_times", "arrived_times", "liked", "seen_video_ids", "play_count",
             "country", "original_id"]
 
@@ -26,7 +26,8 @@ class Night:
     """The V videos that may be recommended as of a date: eligible, not blocked, ids ascending.
 
     creator_ids: i64[V], -1 unknown. category_offsets: i64[V+1] into category_codes i32[...], places in category_names.
-    duration_ms: i64[V], -1 unknown. published_us: i64[V]. popularity: f32[V] under "all", "7d", "decayed" (plays).
+    duration_ms: i64[V], -1 unknown. published_us: i64[V]. popularity: f32[V] plays under each of BASELINES,
+    "smoothed" being the decayed ones that lean on slowly decayed ones (`smoothed`).
     by_country: country → (video indices i64[n] ascending, decayed plays f32[n]). features: "video" and "creator".
     """
 
@@ -114,15 +115,27 @@ def _popularity(manifest: Manifest, video_ids: np.ndarray) -> tuple[dict, dict]:
     index = index_in(video_ids, rows["video_id"].to_numpy())
     countries = rows["country"].to_numpy(zero_copy_only=False).astype(str)
     world = (countries == "") & (index >= 0)
-    everywhere = {}
-    for name, column in POPULARITY_COLUMNS.items():
+    decayed, slowly = rows["decayed_play_count"].to_numpy(), rows["slowly_decayed_play_count"].to_numpy()
+    everywhere, by_country = {}, {}
+    for name, plays in (("all", rows["play_count_all"].to_numpy()[world]), ("7d", rows["play_count_7d"].to_numpy()[world]),
+                        ("decayed", decayed[world]), ("smoothed", smoothed(decayed[world], slowly[world]))):
         everywhere[name] = np.zeros(len(video_ids), np.float32)
-        everywhere[name][index[world]] = rows[column].to_numpy()[world]
-    decayed, by_country = rows["decayed_play_count"].to_numpy().astype(np.float32), {}
+        everywhere[name][index[world]] = plays
     for country in np.unique(countries[countries != ""]).tolist():
         mask = (countries == country) & (index >= 0)
-        by_country[country] = (index[mask], decayed[mask])
+        by_country[country] = (index[mask], decayed[mask].astype(np.float32))
     return everywhere, by_country
+
+
+def smoothed(few: np.ndarray, many: np.ndarray) -> np.ndarray:
+    """f32[V]: few + n / 2 · many / sum(many): plays that may be few, leaning on others, n of them above zero.
+
+    Where there are many of the first they decide the order, where there are few the others do. Dirichlet smoothing (Zhai
+    and Lafferty, "A study of smoothing methods for language models", 2004) with half a play for each video, the
+    strength of Jeffreys' prior.
+    """
+    total = many.sum(dtype=np.float64)
+    return (few + (np.count_nonzero(many) / 2 / total * many if total else 0)).astype(np.float32)
 
 
 def load_users(as_of: date, buckets: list[int] | None = None, active_days: int = 0,

@@ -7,11 +7,10 @@ import numpy as np
 
 from funnel import ragged
 from funnel.feature_matrix import FeatureMatrix, feature_rows
-from funnel.night import Night, Users
+from funnel.night import Night, Users, smoothed
 from lake import lineage
 from lake.dates import DAY_US, midnight_us
-
-HALF_LIFE_DAYS = 14
+from lake.tables import table
 
 
 def rewind(night: Night, users: Users, as_of: date) -> Night:
@@ -32,7 +31,8 @@ def rewind(night: Night, users: Users, as_of: date) -> Night:
         weights = None if weight is None else weight[mask]
         return np.bincount(index[mask], weights, minlength=night.size)[there].astype(np.float32)
 
-    decay = 2.0 ** (-age_days / HALF_LIFE_DAYS)
+    decay, slow_decay = (2.0 ** (-age_days / days) for days in table("popularity").parameters["half_life_days"].values())
+    decayed = plays(known, decay)
     by_country = {}
     for name in sorted(set(country[known].tolist()) - {""}):
         local = plays(known & (country == name), decay)
@@ -44,7 +44,8 @@ def rewind(night: Night, users: Users, as_of: date) -> Night:
         category_offsets=offsets, category_codes=night.category_codes[flat], duration_ms=night.duration_ms[there],
         published_us=night.published_us[there], titles=_pick(night.titles, there),
         original_ids=_pick(night.original_ids, there), by_country=by_country,
-        popularity={"all": plays(known), "7d": plays(known & (age_days <= 7)), "decayed": plays(known, decay)},
+        popularity={"all": plays(known), "7d": plays(known & (age_days <= 7)), "decayed": decayed,
+                    "smoothed": smoothed(decayed, plays(known, slow_decay))},
         features={view: FeatureMatrix.of(rows) for view, rows in views.items()})
 
 

@@ -80,7 +80,7 @@ def _popularity(as_of: date, asked: Slice) -> tuple[str, dict, dict, list[str]]:
     half_life = table("popularity").parameters["half_life_days"]
     expected = {(country, video): row for (country, video), row in
                 reference.popularity(asked.by_video, as_of, half_life).items() if video in asked.video_ids}
-    columns = ["play_count_7d", "play_count_all", "decayed_play_count"]
+    columns = ["play_count_7d", "play_count_all", *half_life]
     stored = {(row["country"], row["video_id"]): row
               for row in _stored("popularity", as_of, "video_id", asked.video_ids)}
     if asked.since_us is not None:

@@ -7,7 +7,7 @@ import argparse
 import sys
 from datetime import date
 
-from funnel.night import load_night, night_tables
+from funnel.night import BASELINES, load_night, night_tables
 from jobs import ann_index
 from jobs.build import commit
 from jobs.command import day, run, say
@@ -19,7 +19,6 @@ from publishing.nightly_lists import Task, groups, rows_for, shared_by_workers, 
 from publishing.release_file import LONGEST_LIST
 
 USERS_PER_PART = 20_000
-BASELINES = ("decayed", "7d", "all")
 _DEFAULTS = table("recommendations").parameters
 
 
@@ -88,7 +87,7 @@ def _parts(task: Task, cores: int) -> int:
 
 
 def best_baseline(as_of: date) -> str:
-    """The popularity that the newest judgement up to a date found best; decayed where nothing was judged."""
+    """The popularity that the newest judgement up to a date found best; the first where nothing was judged."""
     named = lineage.judged_baseline(as_of)
     return named if named in BASELINES else BASELINES[0]
 

@@ -117,7 +117,7 @@ TABLES = (
     ), "the videos as known at as_of"),
     Table("histories", 2, ("user_id",), "user_id", ("events", "raw_users", "ids"), (
         required("user_id", pa.int64(), "every user with an event before as_of"),
-        required("video_ids", pa.list_(pa.int64()), "the last 200 plays, oldest first, in the pinned order"),
+        required("video_ids", pa.list_(pa.int64()), "the last 1,000 plays, oldest first, in the pinned order"),
         required("event_times", pa.list_(TIMESTAMP), "when each happened"),
         required("arrived_times", pa.list_(TIMESTAMP), "when each could be known"),
         required("liked", pa.list_(pa.bool_()), "whether the user liked that video by then (before as_of)"),
@@ -131,13 +131,15 @@ TABLES = (
         optional("event_country", pa.string(), "of the last event that has one"),
         optional("event_country_at", TIMESTAMP, "when that happened"),
     ), "each user's last plays as known at as_of", parameters={"length": 1000}),
-    Table("popularity", 2, ("country", "video_id"), "video_id", ("tiles",), (
+    Table("popularity", 3, ("country", "video_id"), "video_id", ("tiles",), (
         required("country", pa.string(), "empty for the whole world"),
         required("video_id", pa.int64(), "the video"),
         required("play_count_all", pa.int64(), "plays ever"),
         required("play_count_7d", pa.int64(), "plays in [as_of - 7 d, as_of)"),
         required("decayed_play_count", pa.float64(), "plays weighted by 2^(-age in days / 14), faded night by night"),
-    ), "the three popularity baselines, which are also the fallback", parameters={"half_life_days": 14}),
+        required("slowly_decayed_play_count", pa.float64(), "the same with / 180"),
+    ), "the popularity baselines, which are also the fallback",
+          parameters={"half_life_days": {"decayed_play_count": 14, "slowly_decayed_play_count": 180}}),
     Table("labels", 1, ("user_id", "event_time", "event_id"), "user_id", ("events", "raw_videos"), _LABEL,
           "impressions, and plays that no impression explains, with what followed within 24 h; matured rows only",
           parameters={"attribution_hours": 24, "min_days": 28, "enough_rows": 10_000}),
@@ -160,11 +162,11 @@ TABLES = (
               required("video_original_id", pa.string(), "the video's id in the log"),
           ), "the nightly lists, a few rows longer than K so that tombstones leave them full",
           parameters={"k": 50, "active_days": 0}),
-    Table("fallback", 1, ("country", "rank"), "rank", ("popularity", "catalogue"), (
+    Table("fallback", 2, ("country", "rank"), "rank", ("popularity", "catalogue"), (
         required("country", pa.string(), "empty for everyone"),
         required("video_id", pa.int64(), "the video"),
         required("rank", pa.int32(), "from 1"),
-        required("score", pa.float32(), "decayed plays"),
+        required("score", pa.float32(), "smoothed plays"),
         required("source", pa.string(), "popular"),
         required("reason", pa.string(), "one sentence for people"),
         required("video_original_id", pa.string(), "the video's id in the log"),

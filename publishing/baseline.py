@@ -2,8 +2,9 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from funnel.night import Night
+from funnel.night import Night, smoothed
 from funnel.recent import unseen
 from funnel.users import Users
 from lake.tables import table
@@ -13,7 +14,7 @@ COUNTRY_VIDEOS = 20
 
 
 def baseline_rows(night: Night, users: Users, baseline: str, length: int) -> pa.Table:
-    """Rows of `recommendations`: the first `length` videos of one popularity ("decayed", "7d", "all") that each user
+    """Rows of `recommendations`: the first `length` videos of one popularity of the night that each user
     has not seen; ties by video id, shorter where the catalogue ends."""
     plays = night.popularity[baseline]
     order = np.argsort(-plays, kind="stable")
@@ -29,25 +30,28 @@ def baseline_rows(night: Night, users: Users, baseline: str, length: int) -> pa.
 
 
 def fallback_rows(night: Night, length: int) -> pa.Table:
-    """Rows of `fallback`: for "" (everyone) and each country with plays of at least 20 videos, the videos by decayed
-    plays there, then in the world; ties by video id."""
-    world = night.popularity["decayed"]
-    lists = {"": world}
+    """Rows of `fallback`: for "" (everyone) and each country with plays of at least 20 videos, the videos by smoothed
+    plays: a country's decayed ones lean on the world's. Ties by video id."""
+    world = night.popularity["smoothed"]
+    rows = [_country_rows(night, "", world, world, length)]
     for country, (index, plays) in sorted(night.by_country.items()):
         if (plays > 0).sum() >= COUNTRY_VIDEOS:
-            lists[country] = np.zeros(night.size, np.float32)
-            lists[country][index] = plays
-    rows = [_country_rows(night, country, plays, np.lexsort((-world, -plays))[:length])
-            for country, plays in lists.items()]
+            there = np.zeros(night.size, np.float32)
+            there[index] = plays
+            rows.append(_country_rows(night, country, smoothed(there, world), there, length))
     return pa.concat_tables(rows).cast(table("fallback").schema)
 
 
-def _country_rows(night: Night, country: str, plays: np.ndarray, order: np.ndarray) -> pa.Table:
-    reason = f"Popular in {country} lately" if country else "Popular lately"
+def _country_rows(night: Night, country: str, plays: np.ndarray, there: np.ndarray, length: int) -> pa.Table:
+    """The first videos by plays; there: those of the country itself, without which a video is popular elsewhere."""
+    order = np.argsort(-plays, kind="stable")[:length]
+    reasons = _reasons(plays[order], "Popular lately")
+    if country:
+        reasons = pc.if_else(pa.array(there[order] > 0), f"Popular in {country} lately", reasons)
     return pa.table({
         "country": _repeated(country, len(order)), "video_id": night.video_ids[order],
         "rank": np.arange(1, len(order) + 1, dtype=np.int32), "score": plays[order].astype(np.float32),
-        "source": _repeated(SOURCE, len(order)), "reason": _reasons(plays[order], reason),
+        "source": _repeated(SOURCE, len(order)), "reason": reasons,
         "video_original_id": pa.array(night.original_ids, pa.string()).take(pa.array(order))})
 
 

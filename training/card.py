@@ -3,7 +3,8 @@
 import io
 from collections import defaultdict
 
-from training.evaluation import BASELINES, CHAMPION, OURS
+from funnel.night import BASELINES
+from training.evaluation import CHAMPION, OURS
 
 SHOWN = ("ndcg@10", "recall@10", "recall@100", "hit_rate@10")
 
@@ -26,7 +27,7 @@ def table(told: dict) -> list[str]:
 
 def _title(name: str) -> str:
     return {OURS: "this model", CHAMPION: "the champion", "all": "most popular", "7d": "popular in 7 days",
-            "decayed": "decayed popularity"}.get(name, name)
+            "decayed": "decayed popularity", "smoothed": "smoothed popularity"}.get(name, name)
 
 
 def _number(value: float | None) -> str:

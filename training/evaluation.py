@@ -25,7 +25,6 @@ from training.sequences import pieces
 LENGTH = 100
 USERS_AT_ONCE = 512
 MOST_USERS = 20_000
-BASELINES = ("all", "7d", "decayed")
 OURS, CHAMPION = "model", "champion"
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "ndcg@10": lambda hits, relevant: metrics.ndcg(hits, relevant, 10),

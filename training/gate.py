@@ -41,7 +41,7 @@ def decide(as_of: date, ours: np.ndarray, baselines: dict[str, np.ndarray], cham
     rivals = baselines | ({"champion": champion} if champion is not None else {})
     differences = {name: interval(ours - theirs) for name, theirs in rivals.items()}
     best = max(sorted(baselines), key=lambda name: float(np.nan_to_num(baselines[name].mean(), nan=-1.0))) \
-        if len(ours) else "decayed"
+        if len(ours) else next(iter(baselines))
     underpowered = len(ours) < FEWEST_USERS
     obstacle = _obstacle(as_of, ours, rivals, differences, underpowered, last_promotion)
     if obstacle:

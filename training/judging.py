@@ -6,13 +6,13 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from funnel.night import load_users
+from funnel.night import BASELINES, load_users
 from funnel.users import Users
 from lake import lineage, numbered_log
 from lake.plays import read_plays
 from training import bundle, evaluation, gate, ledger
 from training.bundle import Bundle
-from training.evaluation import BASELINES, CHAMPION, OURS, Lister
+from training.evaluation import CHAMPION, OURS, Lister
 from training.fitting import Material
 from training.gate import Verdict
 

@@ -10,9 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from lake.dates import DAY_US
+from lake.tables import table
 
 NAMES = ("log_decayed_plays", "log_plays_7d", "log_plays_all", "fresh_3d", "fresh_30d")
-HALF_LIFE_DAYS = 14
+HALF_LIFE_DAYS = table("popularity").parameters["half_life_days"]["decayed_play_count"]
 UNPUBLISHED = -30.0
 
 

@@ -177,8 +177,8 @@ def history(events: Iterable[Row], user: Row, as_of: date, length: int = 200) ->
             "country": user.get("country") or (places[-1] if places else None)}
 
 
-def popularity(events: Iterable[Row], as_of: date, half_life_days: int) -> dict[tuple[str, int], Row]:
-    """(country, video) → play counts as of a midnight; the decayed one up to rounding."""
+def popularity(events: Iterable[Row], as_of: date, half_life_days: dict[str, int]) -> dict[tuple[str, int], Row]:
+    """(country, video) → play counts as of a midnight; those with a half-life up to rounding."""
     day, found = dates.midnight_us(as_of) // dates.DAY_US, {}
     for event in arrived(events, as_of):
         age = day - event["event_time"] // dates.DAY_US
@@ -186,10 +186,11 @@ def popularity(events: Iterable[Row], as_of: date, half_life_days: int) -> dict[
             continue
         for country in {"", event["country"] or ""}:
             row = found.setdefault((country, event["video_id"]), {
-                "play_count_all": 0, "play_count_7d": 0, "decayed_play_count": 0.0})
+                "play_count_all": 0, "play_count_7d": 0, **dict.fromkeys(half_life_days, 0.0)})
             row["play_count_all"] += 1
             row["play_count_7d"] += age <= 7
-            row["decayed_play_count"] += 2.0 ** (-age / half_life_days)
+            for name, days in half_life_days.items():
+                row[name] += 2.0 ** (-age / days)
     return found
 
 

@@ -13,6 +13,7 @@ FAIL, WARN = "fail", "warn"
 ROWS_TO_MEDIAN, NULL_RISE = "rows_to_median", "null_rise"
 EARLIEST_US = 0
 SUMS = frozenset(MEASURES + FEATURES + EXAMPLE_FEATURES)
+_FADING = tuple(table("popularity").parameters["half_life_days"])
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,8 @@ def _checks() -> dict[str, tuple[Check, ...]]:
         "popularity": (_some("without plays there is no fallback list"), _GROWS, _unique(t("popularity")),
                        *_complete(t("popularity")), at_least("play_count_all.min", 0, "plays can't be negative"),
                        at_least("play_count_7d.min", 0, "plays can't be negative"),
-                       at_least("decayed_play_count.min", 0, "weights are positive"),
-                       at_most("decayed_play_count.nan_share", 0, "a weight that is no number breaks the order")),
+                       *(at_least(f"{name}.min", 0, "weights are positive") for name in _FADING),
+                       *(at_most(f"{name}.nan_share", 0, "a weight that is no number breaks the order") for name in _FADING)),
         "labels": (_some("nothing to learn from"), _floor(0.5, "half of the labels went missing"),
                    _unique(t("labels")), *_complete(t("labels")), *_label_checks()),
         "training_examples": (_some("nothing to learn from"), _floor(0.5, "half of the examples went missing"),

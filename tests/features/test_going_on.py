@@ -18,6 +18,7 @@ from validation import reference
 
 NIGHTS = [world.FIRST_DAY + timedelta(days=n) for n in (1, 2, 3, 4, 5, 9, 10, 11, 20, 21, 30, 44)]
 SEEDS = range(1, 14)
+HALF_LIVES = {"decayed_play_count": 14, "slowly_decayed_play_count": 180}
 
 
 def between(rows: pa.Table, since: date, as_of: date, *columns: str) -> pa.Table:
@@ -49,7 +50,7 @@ def popularity(old: pa.Table, since: date, as_of: date, seed: int) -> pa.Table:
     known = world.videos(seed)
     found = tiles.partial_tiles(world.events(seed), known).sort_by([(name, "ascending") for name in table("tiles").key])
     keep = np.isin(np.array(found["view"].to_pylist(), object), ["video", "country_video"])
-    return windows.popularity_rows(old, since, found.filter(pa.array(keep, pa.bool_())), as_of, 14)
+    return windows.popularity_rows(old, since, found.filter(pa.array(keep, pa.bool_())), as_of, HALF_LIVES)
 
 
 def videos(old: pa.Table, since: date, as_of: date, seed: int) -> pa.Table:
@@ -84,7 +85,7 @@ def test_beginning_anew_equals_the_reference(seed: int) -> None:
     for row in reference.rows_of(found):
         expected = reference.history(of_user[row["user_id"]], told.get(row["user_id"], {}), as_of, 5)
         assert {name: row[name] for name in expected} == expected
-    counted = reference.popularity(events, as_of, 14)
+    counted = reference.popularity(events, as_of, HALF_LIVES)
     for row in popularity(table("popularity").schema.empty_table(), date.min, as_of, seed).to_pylist():
         expected = counted.pop((row.pop("country"), row.pop("video_id")))
         assert row == pytest.approx(expected, rel=1e-12)

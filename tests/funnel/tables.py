@@ -20,11 +20,11 @@ def commit(name: str, as_of: date, rows: pa.Table) -> Manifest:
     return writing.commit(attempt, [writing.write_part(name, attempt.folder, rows, "part-00000")], [])
 
 
-def write_night(night: Night, users: Users, removed: dict[int, str] | None = None) -> None:
+def write_night(night: Night, users: Users, removed: dict[int, str] | None = None, slow: float = 0.0) -> None:
     """Catalogue, popularity, histories and feature_snapshots of a night. removed: ids of videos that are known but
-    not eligible, with a title."""
+    not eligible, with a title. slow: the slowly decayed plays of every video; 0 leaves the decayed ones as they are."""
     commit("catalogue", night.as_of, catalogue_rows(night, removed or {}))
-    commit("popularity", night.as_of, popularity_rows(night))
+    commit("popularity", night.as_of, popularity_rows(night, slow))
     commit("histories", night.as_of, history_rows(users))
     commit("feature_snapshots", night.as_of, feature_rows(night, users))
 
@@ -46,12 +46,12 @@ def catalogue_rows(night: Night, removed: dict[int, str]) -> pa.Table:
         "original_id": pa.array(night.original_ids + [str(video) for video in removed], pa.string())})
 
 
-def popularity_rows(night: Night) -> pa.Table:
+def popularity_rows(night: Night, slow: float = 0.0) -> pa.Table:
     rows = [("", int(video), int(night.popularity["all"][n]), int(night.popularity["7d"][n]),
-             float(night.popularity["decayed"][n])) for n, video in enumerate(night.video_ids)]
+             float(night.popularity["decayed"][n]), slow) for n, video in enumerate(night.video_ids)]
     for country, (index, plays) in night.by_country.items():
-        rows += [(country, int(night.video_ids[n]), 1, 1, float(weight)) for n, weight in zip(index, plays)]
-    columns = list(zip(*rows)) or [[]] * 5
+        rows += [(country, int(night.video_ids[n]), 1, 1, float(weight), slow) for n, weight in zip(index, plays)]
+    columns = list(zip(*rows)) or [[]] * 6
     return pa.table(dict(zip(table("popularity").schema.names, map(list, columns))), schema=table("popularity").schema)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from funnel import ragged
 from funnel.candidates import SOURCES, CandidateRules, Candidates, generate
 from funnel.neighbours import NeighbourRules, neighbours
-from funnel.night import Night
+from funnel.night import BASELINES, Night
 from funnel.recent import recent
 from funnel.retrieval import Retrieval, exact_top
 from funnel.users import Users
@@ -34,7 +34,7 @@ def run(night: Night, users: Users, rules: CandidateRules, **model: object) -> d
 
 
 def popularity(*plays: float) -> dict[str, np.ndarray]:
-    return {name: np.array(plays, np.float32) for name in ("all", "7d", "decayed")}
+    return {name: np.array(plays, np.float32) for name in BASELINES}
 
 
 def test_co_watched() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from funnel.feature_matrix import CategoryFeatures
-from funnel.night import load_histories, load_night, load_users
+from funnel.night import BASELINES, load_histories, load_night, load_users, smoothed
 from funnel.users import cut_users, take_users
 from lake import numbered_log
 from lake.dates import DAY_US, midnight_us
@@ -30,10 +30,27 @@ def test_a_night_comes_back_as_it_was_written(home: None) -> None:
         assert np.array_equal(getattr(found, name), getattr(night, name)), name
     named = [[one.category_names[code] for code in one.category_codes] for one in (found, night)]
     assert named[0] == named[1] and found.titles == night.titles and found.original_ids == night.original_ids
-    assert all(np.array_equal(found.popularity[name], night.popularity[name]) for name in ("all", "7d", "decayed"))
+    assert all(np.array_equal(found.popularity[name], night.popularity[name]) for name in BASELINES)
     assert np.array_equal(found.by_country["DE"][0], night.by_country["DE"][0])
     for view in ("video", "creator"):
         assert np.array_equal(found.features[view].values, night.features[view].values)
+
+
+def test_smoothed_plays_lean_on_the_slowly_decayed_ones_by_half_a_play_for_each_video(home: None) -> None:
+    night = random_night(50)
+    write_night(night, random_users(night, 10), slow=3.0)
+    found = load_night(AS_OF)
+    assert np.allclose(found.popularity["smoothed"], night.popularity["decayed"] + 0.5), "25 plays, shared out equally"
+    assert np.array_equal(found.popularity["decayed"], night.popularity["decayed"])
+
+
+def test_smoothed_follows_what_is_many_and_leans_where_it_is_few() -> None:
+    few, many = np.array([1.0, 0.0, 2.0, 0.0]), np.array([10.0, 80.0, 10.0, 0.0])
+    assert np.allclose(smoothed(few, many), [1.15, 1.2, 2.15, 0]), "three known videos are 1.5 plays"
+    assert np.argsort(-smoothed(few / 10, many), kind="stable").tolist() == [1, 2, 0, 3]
+    assert np.argsort(-smoothed(few * 10, many), kind="stable").tolist() == [2, 0, 1, 3]
+    assert np.array_equal(smoothed(few, np.zeros(4)), few) and smoothed(few, many).dtype == np.float32
+    assert len(smoothed(np.zeros(0), np.zeros(0))) == 0
 
 
 def test_blocked_videos_are_not_in_the_night(home: None) -> None:

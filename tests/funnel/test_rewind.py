@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from funnel.night import smoothed
 from funnel.rewind import rewind
 from funnel.users import cut_users
 from lake.dates import DAY_US, midnight_us
@@ -33,6 +34,8 @@ def test_a_rewound_night_knows_nothing_later(tmp_path: Path, monkeypatch: pytest
     assert found.popularity["all"].tolist() == [1, 2], "the second play of 10 came later; 99 is gone"
     assert found.popularity["7d"].tolist() == [0, 1]
     assert np.allclose(found.popularity["decayed"], [2 ** (-10 / 14), 2 ** (-1 / 14) + 0.5])
+    slow = np.array([2 ** (-10 / 180), 2 ** (-1 / 180) + 2 ** (-14 / 180)])
+    assert np.allclose(found.popularity["smoothed"], smoothed(found.popularity["decayed"], slow))
     index, plays = found.by_country["DE"]
     assert index.tolist() == [0, 1] and np.allclose(plays, [2 ** (-10 / 14), 2 ** (-1 / 14)])
     assert found.category_codes.tolist() == [0, 1] and found.titles == ["title 10", "title 11"]

@@ -27,7 +27,8 @@ def random_night(videos: int, seed: int = 0, creators: int = 20, categories: int
         duration_ms=random.integers(-1, 300_000, videos),
         published_us=midnight_us(AS_OF) - random.integers(1, 60 * DAY_US, videos),
         titles=[f"title {n}" for n in ids], original_ids=[str(n) for n in ids],
-        popularity={"all": popularity, "7d": np.floor(popularity / 3), "decayed": popularity / 2},
+        popularity={"all": popularity, "7d": np.floor(popularity / 3), "decayed": popularity / 2,
+                    "smoothed": popularity / 2},
         by_country={"DE": (np.arange(0, videos, 2), popularity[::2] / 4)},
         features={"video": random_features(ids, random), "creator": random_features(np.arange(creators), random)})
 
@@ -67,7 +68,7 @@ def hand_made(video_ids: list[int], **changes: object) -> Night:
         "category_names": [], "duration_ms": np.full(videos, -1),
         "published_us": np.full(videos, midnight_us(AS_OF) - 100 * DAY_US),
         "titles": [f"title {n}" for n in video_ids], "original_ids": [str(n) for n in video_ids],
-        "popularity": {"all": nothing, "7d": nothing, "decayed": nothing}, "by_country": {},
+        "popularity": {"all": nothing, "7d": nothing, "decayed": nothing, "smoothed": nothing}, "by_country": {},
         "features": {"video": FeatureMatrix.empty(), "creator": FeatureMatrix.empty()}}
     return Night(**(fields | changes))
 

@@ -26,7 +26,7 @@ def test_a_night_without_a_model(home: Path, capsys: pytest.CaptureFixture[str])
     recommendations.main(["--as-of", "2026-02-05", "--k", "30"])
     manifest = lineage.resolve("recommendations", AS_OF, k=30, active_days=0)
     assert manifest.rows == 50 * 38 and lineage.resolve("fallback", AS_OF, k=30).rows == 2 * 38
-    assert manifest.extra == {"users": 50, "short_users": 0, "model": "none", "k": 30, "baseline": "decayed"}
+    assert manifest.extra == {"users": 50, "short_users": 0, "model": "none", "k": 30, "baseline": "smoothed"}
     assert manifest.checks and all(check["passed"] for check in manifest.checks if check["severity"] == "fail")
     capsys.readouterr()
     recommendations.main(["--as-of", "2026-02-05", "--k", "30"])
@@ -45,13 +45,13 @@ def test_the_baseline_is_the_best_judged_one(home: Path) -> None:
     def judged(as_of: str, **metrics: object) -> None:
         numbered_log.append("promotions", lambda _: {"as_of": as_of, "decision": "rejected", "metrics": metrics})
 
-    assert recommendations.best_baseline(AS_OF) == "decayed"
+    assert recommendations.best_baseline(AS_OF) == "smoothed"
     judged("2026-01-31", best_baseline="7d")
     judged("2026-02-06", best_baseline="all")
     assert recommendations.best_baseline(AS_OF) == "7d", "the judgement of the 6th is the future"
     assert recommendations.best_baseline(date(2026, 2, 7)) == "all"
     judged("2026-02-06", best_baseline="worst")
-    assert recommendations.best_baseline(date(2026, 2, 7)) == "decayed", "an unknown name is no order"
+    assert recommendations.best_baseline(date(2026, 2, 7)) == "smoothed", "an unknown name is no order"
 
 
 @pytest.mark.parametrize("arguments", [["--as-of", "2026-02-30"], ["--as-of", "2026-02-05\n"], [], ["--k", "5"],

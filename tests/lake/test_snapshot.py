@@ -29,7 +29,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def popularity(videos: int = 300, seed: int = 0) -> pa.Table:
     rows = [{"country": country, "video_id": n, "play_count_all": n, "play_count_7d": n // 2,
-             "decayed_play_count": n / 3} for n in range(videos) for country in ("", "DE")]
+             "decayed_play_count": n / 3, "slowly_decayed_play_count": n / 2}
+            for n in range(videos) for country in ("", "DE")]
     random.Random(seed).shuffle(rows)
     return pa.Table.from_pylist(rows, schema=table("popularity").schema)
 

@@ -88,6 +88,6 @@ def dimensions(as_of: date, removed: frozenset[int] = frozenset()) -> None:
          "liked": [True, False], "seen_video_ids": [u + 9, u + 10], "play_count": 2, "last_play_at": MIDNIGHT,
          "country": "DE", "original_id": f"u{u}"} for u in range(USERS)])
     commit(lineage.plan("popularity", as_of), [
-        {"country": "", "video_id": v, "play_count_all": VIDEOS - v, "play_count_7d": 1, "decayed_play_count": 1.0}
-        for v in range(VIDEOS)])
+        {"country": "", "video_id": v, "play_count_all": VIDEOS - v, "play_count_7d": 1, "decayed_play_count": 1.0,
+         "slowly_decayed_play_count": 1.0} for v in range(VIDEOS)])
     commit(lineage.plan("feature_snapshots", as_of), [])

@@ -15,7 +15,7 @@ from publishing import ann_index, nightly_lists
 from publishing.baseline import fallback_rows
 from publishing.nightly_lists import Loaded, Task, rows_for, shared_by_workers, write_lists
 from tests.funnel.tables import write_night
-from tests.funnel.worlds import AS_OF, random_night, random_users
+from tests.funnel.worlds import AS_OF, hand_made, random_night, random_users
 
 MODEL = snapshot.Manifest("model", 1, AS_OF, "m" * 64, "c" * 64, 0, [], {}, {}, {}, {}, [], {}, {})
 
@@ -89,3 +89,14 @@ def test_fallback_has_the_world_and_countries_with_enough(task: Task) -> None:
     assert set(rows["country"].to_pylist()) == {"", "DE"} and rows.num_rows == 100
     assert rows["reason"].to_pylist()[50] == "Popular in DE lately"
     assert (np.diff(rows["score"].to_numpy()[:50]) <= 0).all()
+
+
+@pytest.mark.parametrize(("plays", "first", "reason"), [(0.1, 0, "Popular lately"), (100.0, 5, "Popular in DE lately")])
+def test_a_country_with_few_plays_leans_on_the_world(plays: float, first: int, reason: str) -> None:
+    world = np.append(100, np.ones(29)).astype(np.float32)
+    night = hand_made(list(range(30)), by_country={"DE": (np.arange(5, 25), np.full(20, plays, np.float32))},
+                      popularity={"smoothed": world})
+    rows = fallback_rows(night, 30)
+    assert rows["video_id"].to_pylist()[0] == 0 and rows["country"].to_pylist()[30] == "DE"
+    assert rows["video_id"].to_pylist()[30] == first and rows["reason"].to_pylist()[30] == reason
+    assert set(rows["video_id"].to_pylist()[31:51 - (first == 5)]) <= set(range(5, 25)) | {0}

@@ -112,9 +112,10 @@ def _popularity(known: Log, day: date) -> pa.Table:
     age_days = (midnight_us(day) - known.event_us) / DAY_US
     ever = np.bincount(known.video, minlength=VIDEOS + 1)[1:]
     week = np.bincount(known.video[age_days <= 7], minlength=VIDEOS + 1)[1:]
-    decayed = np.bincount(known.video, 2.0 ** (-age_days / 14), minlength=VIDEOS + 1)[1:]
+    fading = {name: np.bincount(known.video, 2.0 ** (-age_days / days), minlength=VIDEOS + 1)[1:]
+              for name, days in table("popularity").parameters["half_life_days"].items()}
     return pa.table({"country": [""] * VIDEOS, "video_id": np.arange(1, VIDEOS + 1), "play_count_all": ever,
-                     "play_count_7d": week, "decayed_play_count": decayed}, schema=table("popularity").schema)
+                     "play_count_7d": week, **fading}, schema=table("popularity").schema)
 
 
 def _examples(known: Log) -> pa.Table:
