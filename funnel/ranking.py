@@ -25,7 +25,8 @@ _FADING = ("lately", "followed")  # what goes with the last plays: half as much 
 _PAIR = (*(f"{name}_score" for name in _SCORES), "retrieval_gap",
          *(f"{name}_share" for name in _SHARES), *(f"{name}_share_now" for name in _FADING),
          *(f"{name}_nearness_of_rank" for name in _RANKS),
-         *(f"found_{name}" for name in SOURCES), "log_country_plays", "duration_distance", *CREATOR_NAMES)
+         *(f"found_{name}" for name in SOURCES), "popularity_place_now", "log_country_plays",
+         "duration_distance", *CREATOR_NAMES)
 FEATURE_NAMES: tuple[str, ...] = (
     *_VIDEO, *(f"video_{name}" for name in MANY), *(f"creator_{name}" for name in MANY),
     *_USER, *(f"user_{name}" for name in MANY), *_PAIR, *affinity_names())
@@ -146,6 +147,8 @@ def _pair_columns(night: Night, users: Users, candidates: Candidates) -> dict[st
     columns |= {f"{name}_share": shares[name] for name in _SHARES if name in shares}
     fresh = (2.0 ** -days_since_play(users))[candidates.user_index]
     columns |= {f"{name}_share_now": shares[name] * fresh for name in _FADING if name in shares}
+    places = _video_side(night)[:, PLACE["popularity_place"]]
+    columns["popularity_place_now"] = places[candidates.video_index] * fresh
     columns["log_country_plays"] = _country_plays(night, users, candidates)
     columns |= dict(zip(CREATOR_NAMES, creator_affinity(night, users, candidates), strict=True))
     return columns

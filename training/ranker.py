@@ -30,9 +30,9 @@ FEWEST_LISTS = 20
 LEAST_STEPS = 20
 PLAY = ("play",)
 # What a ranker believes before it has seen a list: sources agree, what goes with the last plays is good for as long as
-# they are fresh, and what many play is good.
+# they are fresh, and what many play is good once they no longer are.
 PRIOR = {"retrieval_gap": 1.0, "explained_share": 1.0, "lately_share_now": 1.0, "followed_share_now": 1.0,
-         "popularity_place": 1.0}
+         "popularity_place": 1.0, "popularity_place_now": -1.0}
 SHARPNESS = tuple(2.0 ** (half / 2) for half in range(-8, 3))  # what the prior's sum may be multiplied by
 
 

@@ -80,6 +80,15 @@ def test_what_goes_with_the_last_plays_fades_by_half_a_day() -> None:
     assert (best["explained_share"], half["explained_share"]) == (0.25, 1.0), "taste stays"
 
 
+def test_the_place_by_popularity_is_told_for_as_long_as_the_last_plays_are_fresh() -> None:
+    night = hand_made([10, 11], popularity=hand_made([10, 11]).popularity | {"decayed": np.array([1, 9], np.float32)})
+    users = watching({1: [99]})
+    later = replace(users, asked_us=users.asked_us + 23 * 3_600_000_000)
+    second, first = told(night, later, pairs((0, 0, "popular"), (0, 1, "popular")))
+    assert (second["popularity_place"], first["popularity_place"]) == (0.5, 1.0)
+    assert (second["popularity_place_now"], first["popularity_place_now"]) == (0.25, 0.5), "played a day ago"
+
+
 def test_user_category_rows_are_matched_by_name() -> None:
     night = hand_made([10, 11], category_offsets=np.array([0, 1, 2]), category_codes=np.array([1, 0], np.int32),
                       category_names=["a", "b"])
