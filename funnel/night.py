@@ -17,6 +17,7 @@ __all__ = ["Night", "NightTables", "Users", "cut_users", "load_histories", "load
            "take_users", "with_features"]
 
 BASELINES = ("smoothed", "decayed", "7d", "all")  # the popularities of a night; the first where nothing was judged
+_COUNTS = ("play_count_all", "play_count_7d", "decayed_play_count", "slowly_decayed_play_count")
 _HISTORY = ["user_id", "video_ids", "event_times", "arrived_times", "liked", "seen_video_ids", "play_count",
             "country", "original_id"]
 
@@ -115,12 +116,12 @@ def _popularity(manifest: Manifest, video_ids: np.ndarray) -> tuple[dict, dict]:
     index = index_in(video_ids, rows["video_id"].to_numpy())
     countries = rows["country"].to_numpy(zero_copy_only=False).astype(str)
     world = (countries == "") & (index >= 0)
-    decayed, slowly = rows["decayed_play_count"].to_numpy(), rows["slowly_decayed_play_count"].to_numpy()
-    everywhere, by_country = {}, {}
-    for name, plays in (("all", rows["play_count_all"].to_numpy()[world]), ("7d", rows["play_count_7d"].to_numpy()[world]),
-                        ("decayed", decayed[world]), ("smoothed", smoothed(decayed[world], slowly[world]))):
-        everywhere[name] = np.zeros(len(video_ids), np.float32)
-        everywhere[name][index[world]] = plays
+    ever, week, decayed, slowly = (rows[column].to_numpy() for column in _COUNTS)
+    plays = {"all": ever[world], "7d": week[world], "decayed": decayed[world],
+             "smoothed": smoothed(decayed[world], slowly[world])}
+    everywhere, by_country = {name: np.zeros(len(video_ids), np.float32) for name in BASELINES}, {}
+    for name, counts in everywhere.items():
+        counts[index[world]] = plays[name]
     for country in np.unique(countries[countries != ""]).tolist():
         mask = (countries == country) & (index >= 0)
         by_country[country] = (index[mask], decayed[mask].astype(np.float32))
@@ -130,9 +131,9 @@ def _popularity(manifest: Manifest, video_ids: np.ndarray) -> tuple[dict, dict]:
 def smoothed(few: np.ndarray, many: np.ndarray) -> np.ndarray:
     """f32[V]: few + n / 2 · many / sum(many): plays that may be few, leaning on others, n of them above zero.
 
-    Where there are many of the first they decide the order, where there are few the others do. Dirichlet smoothing (Zhai
-    and Lafferty, "A study of smoothing methods for language models", 2004) with half a play for each video, the
-    strength of Jeffreys' prior.
+    Where the first are many they decide the order, where they are few the others do. Dirichlet smoothing (Zhai and
+    Lafferty, "A study of smoothing methods for language models", 2004) with half a play for each video, the strength
+    of Jeffreys' prior.
     """
     total = many.sum(dtype=np.float64)
     return (few + (np.count_nonzero(many) / 2 / total * many if total else 0)).astype(np.float32)
