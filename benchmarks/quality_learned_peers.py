@@ -108,7 +108,7 @@ def _fit(data: object, settings: dict, minutes: float | None, epochs: int = MOST
 
     def trainer() -> Trainer:
         return Trainer(max_epochs=epochs, min_epochs=1, devices=1, logger=False, enable_checkpointing=False,
-                       enable_progress_bar=False, enable_model_summary=False, callbacks=[Watch()], accelerator="cpu")
+                       enable_progress_bar=False, enable_model_summary=False, callbacks=[Watch()], accelerator="auto")
 
     def last_of_each(interactions: pd.DataFrame) -> np.ndarray:
         return (~interactions.duplicated("user_id", keep="last")).to_numpy()

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from funnel.night import load_histories, load_night
 from funnel.users import Users, index_in
-from training import evaluation, fitting, settings
+from training import evaluation, fitting, loop, settings
 from training.fitted import FittedRetrieval
 from training.known_videos import known_videos
 
@@ -64,8 +64,7 @@ def main() -> None:
     parser.add_argument("--lists", action="store_true")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.settings.pop("threads", 1))
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    loop.repeatable()
     asked = pq.read_table(chosen.users)["user_id"].to_numpy()
     watch = Watch(load_histories(chosen.as_of), asked, chosen.out if chosen.lists else None, chosen.as_of)
     watch.begun = time.perf_counter()

@@ -59,7 +59,7 @@ def main() -> None:
     watch = Watch(begun, chosen.minutes, int((plays["user_id"].value_counts() > 1).sum()))
     model = SASRecModel(get_trainer_func=lambda: Trainer(
         max_epochs=chosen.epochs, min_epochs=1, devices=1, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, callbacks=[watch], accelerator="cpu"), **chosen.settings)
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[watch], accelerator="auto"), **chosen.settings)
     model.fit(data)
     watch = next(each for each in model.fit_trainer.callbacks if isinstance(each, Watch))
     users = pq.read_table(chosen.users)["user_id"].to_numpy()

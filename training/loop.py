@@ -7,6 +7,7 @@ Corpus Item Recommendations", RecSys 2019; Khrylchenko et al., "Correcting the L
 """
 
 import copy
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -39,6 +40,14 @@ class Catalogue:
 
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def repeatable() -> None:
+    """The same weights from the same data every time, on a GPU too, where sums otherwise come in any order. Call it
+    before anything is computed. Source: PyTorch's notes on randomness, "Reproducibility"."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what was not written
 
 
 def tensors(encoded: EncodedVideos, rows: np.ndarray | slice, where: torch.device) -> tuple[Tensor, ...]:
@@ -107,7 +116,7 @@ class Fit:
         """One pass over all histories; mean loss and number of targets. FloatingPointError when it is not finite."""
         self.model.train()
         groups = sequences.batches(self.histories.lengths - 1, self.settings.batch_tokens, self.shuffle)
-        summed, targets = 0.0, 0
+        summed, targets = torch.zeros((), dtype=torch.float64, device=self.where), 0
         for step, rows in enumerate(groups):
             self._learning_rate((number - 1 + step / len(groups)) / total)
             batch = make_batch(self.histories, rows, self.catalogue.midnights)
@@ -118,10 +127,12 @@ class Fit:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
-            summed, targets = summed + loss.item() * len(batch.target), targets + len(batch.target)
-        if not np.isfinite(summed):
-            raise FloatingPointError(f"the retrieval loss became {summed} in epoch {number}; lower the learning rate")
-        return summed / max(targets, 1), targets
+            summed += loss.detach().double() * len(batch.target)  # asked for once, so that a GPU need not wait for each step
+            targets += len(batch.target)
+        total_loss = summed.item()
+        if not np.isfinite(total_loss):
+            raise FloatingPointError(f"the retrieval loss became {total_loss} in epoch {number}; lower the learning rate")
+        return total_loss / max(targets, 1), targets
 
     def _learning_rate(self, done: float) -> None:
         warm = min(1.0, done * 20 + 0.05)
@@ -135,13 +146,13 @@ class Fit:
         encoded[0] = encoded[0].masked_fill(torch.from_numpy(forget).to(self.where), 0)
         vectors = self.model.videos(*encoded)                                               # [R, d]
         place = np.searchsorted(rows, np.maximum(batch.plays, rows[0]))
-        plays = vectors[self._on(place)] * self._on((batch.plays >= 0)[..., None])
+        plays = self._rows(vectors, place) * self._on((batch.plays >= 0)[..., None])
         users = self.model.users(plays, self._on(batch.liked), self._on(batch.country), self._on(batch.event_s),
                                  self._on(batch.asked_s)).flatten(0, 1)[self._on(batch.where)]    # [n, d + F]
-        scores = self._scores(users, vectors[self._on(np.searchsorted(rows, candidates))], candidates, lowered,
+        scores = self._scores(users, self._rows(vectors, np.searchsorted(rows, candidates)), candidates, lowered,
                               batch.moment)
-        own = self._own_scores(users, vectors[self._on(np.searchsorted(rows, batch.target))], batch)
-        hit = self._on(candidates[None, :] == batch.target[:, None])                        # [n, S]
+        own = self._own_scores(users, self._rows(vectors, np.searchsorted(rows, batch.target)), batch)
+        hit = self._on(candidates)[None, :] == self._on(batch.target)[:, None]              # [n, S]
         scores = torch.cat([own[:, None], scores.masked_fill_(hit, -1e9)], 1)
         return functional.cross_entropy(scores, self._on(np.zeros(len(scores), np.int64)))
 
@@ -168,6 +179,11 @@ class Fit:
     def _own_scores(self, users: Tensor, vectors: Tensor, batch: Batch) -> Tensor:
         facts = self.facts[self._on(batch.moment), self._on(batch.target), :NIGHT_FEATURES]
         return (users * torch.cat([vectors, facts], 1)).sum(1)                             # [n]
+
+    def _rows(self, vectors: Tensor, places: np.ndarray) -> Tensor:
+        """vectors[places]; the gradient of `embedding` is a sorted sum, that of an index a loop over repeated places on
+        a GPU."""
+        return functional.embedding(self._on(places), vectors)
 
     def _on(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.where)

@@ -4,9 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 
-import torch
-
-from training import bundle, card, fitting, label_days, needs
+from training import bundle, card, fitting, label_days, loop, needs
 from training.bundle import Bundle
 from training.fitting import Chosen, Material
 from training.judging import Judgement, judge
@@ -47,8 +45,7 @@ def judged_fit(as_of: date, holdout_days: int, say: Callable[[str], None], repor
                passes: int | None = None) -> tuple[Material, LabelDays, Bundle, Chosen]:
     """The fit that is judged: on everything before the held-out days, which it must know nothing of. passes: as in
     `fitting.fit`."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what was not written
+    loop.repeatable()
     since, _ = needs.dates_of(as_of, holdout_days)
     material = fitting.load(since)
     if len(material.users.video_ids) < FEWEST_PLAYS or material.users.size < FEWEST_USERS:
