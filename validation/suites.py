@@ -82,6 +82,8 @@ def _some(why: str, severity: str = FAIL) -> Check:
 
 _HALF_A_DAY = _floor(0.5, "less than half the usual day looks like a log that was cut off")
 _HALF_AGAIN = _floor(0.5, "less than half the usual day; landing refused it or a person accepted it there", WARN)
+_POOR_MONTH = _floor(0.5, "half of what a month usually teaches; a day that was cut off is refused at landing, and people "
+                     "may simply come less", WARN)
 _NO_FUTURE = at_most("arrived_at.max", "last_instant", "a row that arrived at as_of or later was not known yet")
 _HAPPENED = between("event_time.min", EARLIEST_US, "last_instant", "an event before 1970 is a broken clock")
 _TOLERANCE = at_most("event_time.max", "next_instant", "an event over a day ahead of its arrival is a broken clock")
@@ -136,9 +138,9 @@ def _checks() -> dict[str, tuple[Check, ...]]:
                        at_least("play_count_7d.min", 0, "plays can't be negative"),
                        *(at_least(f"{name}.min", 0, "weights are positive") for name in _FADING),
                        *(at_most(f"{name}.nan_share", 0, "a weight that is no number breaks the order") for name in _FADING)),
-        "labels": (_some("nothing to learn from"), _floor(0.5, "half of the labels went missing"),
+        "labels": (_some("nothing to learn from"), _POOR_MONTH,
                    _unique(t("labels")), *_complete(t("labels")), *_label_checks()),
-        "training_examples": (_some("nothing to learn from"), _floor(0.5, "half of the examples went missing"),
+        "training_examples": (_some("nothing to learn from"), _POOR_MONTH,
                               between("rows_beyond_labels", 0, 0, "every label row comes out of the join exactly once"),
                               _unique(t("training_examples")), *_complete(t("training_examples"), summed=True),
                               *_label_checks()),

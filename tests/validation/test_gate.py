@@ -149,6 +149,15 @@ def test_small_history_only_warns(monkeypatch):
     assert [(r["check"], r["severity"]) for r in results if not r["passed"]] == [(ROWS_TO_MEDIAN, "warn")]
 
 
+@pytest.mark.parametrize("name", ["labels", "training_examples"])
+def test_a_month_with_a_third_of_the_usual_plays_still_trains(name, monkeypatch):
+    """A film log after a busy autumn: the days themselves were judged when they landed."""
+    monkeypatch.setattr(metrics, "_trailing", lambda plan: history(name))
+    monkeypatch.setattr(metrics, "_rows_beyond_labels", lambda plan, profile: 0)
+    results = gate.judge(plan_of(name), _scaled(healthy(name), 0.36))
+    assert [(r["check"], r["severity"]) for r in results if not r["passed"]] == [(ROWS_TO_MEDIAN, "warn")]
+
+
 def test_every_table_that_a_job_reads_has_a_suite_with_floor_nulls_and_keys():
     for declared in TABLES:
         if declared.name in JUDGED_ELSEWHERE:
