@@ -69,7 +69,7 @@ GROUPS = {
     "popularity and age": ["log_plays_all", "log_plays_7d", "log_decayed_plays", "popularity_place", "trend",
                            "log_age_days", "fresh", "log_country_plays", "popularity_place_now"],
     "video view": view_columns("video"), "creator view": view_columns("creator"), "user view": view_columns("user"),
-    "habits of the user": ["log_play_count", "log_days_since_play", "liked_share"],
+    "habits of the user": ["log_play_count", "log_hours_since_play", "liked_share"],
     "affinity to category and creator": sorted(AFFINITY),
     "durations": ["log_duration_s", "duration_unknown", "duration_distance", "mean_log_duration_s"],
 }

@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from features.join import days_live_at
 from lake import dates, snapshot, writing
 from lake.columns import EVENT
+from lake.dates import HOUR_US
 from lake.dimensions import last_before, versions
 from lake.snapshot import Manifest
 from lake.tables import table
 
-HOUR_US = 3_600_000_000
 _NAMES = [column.name for column in EVENT]
 _KEPT = ("event_id", "user_id", "video_id", "event_time", "position", "propensity", "surface", "country")
 

@@ -11,17 +11,17 @@ from funnel.candidates import SOURCES, Candidates
 from funnel.night import Night, Users
 from funnel.popular import FRESH_DAYS
 from funnel.recent import recent
-from funnel.users import days_since_play
+from funnel.users import hours_since_play
 from funnel.view_features import MANY, derive
 from lake.dates import DAY_US
 
 _VIDEO = ("log_plays_all", "log_plays_7d", "log_decayed_plays", "popularity_place", "trend", "log_age_days", "fresh",
           "log_duration_s", "duration_unknown", "category_count")
-_USER = ("log_play_count", "log_days_since_play", "mean_log_duration_s", "liked_share")
+_USER = ("log_play_count", "log_hours_since_play", "mean_log_duration_s", "liked_share")
 _SCORES = ("retrieval", "explained", "lately", "co_watched", "followed", "creator", "fresh")
 _RANKS = ("retrieval", "explained", "lately", "co_watched", "followed", "popular")
 _SHARES = ("explained", "co_watched")
-_FADING = ("lately", "followed")  # what goes with the last plays: half as much with every day since
+_FADING = ("lately", "followed")  # what goes with the last plays: half as much with every hour since
 _PAIR = (*(f"{name}_score" for name in _SCORES), "retrieval_gap",
          *(f"{name}_share" for name in _SHARES), *(f"{name}_share_now" for name in _FADING),
          *(f"{name}_nearness_of_rank" for name in _RANKS),
@@ -127,7 +127,7 @@ def _user_side(night: Night, users: Users) -> np.ndarray:
     counts = np.bincount(row[measured], minlength=users.size)
     total = np.bincount(row[measured], np.log1p(seconds[measured]), minlength=users.size)
     likes = np.bincount(ragged.row_of(users.offsets), users.liked, minlength=users.size)
-    columns = (np.log1p(users.play_count), np.log1p(days_since_play(users)), total / np.maximum(counts, 1),
+    columns = (np.log1p(users.play_count), np.log1p(hours_since_play(users)), total / np.maximum(counts, 1),
                likes / (np.diff(users.offsets) + 5))
     return np.column_stack([*columns, derive(users.features.rows(users.user_ids))]).astype(np.float32)
 
@@ -145,7 +145,7 @@ def _pair_columns(night: Night, users: Users, candidates: Candidates) -> dict[st
     shares = {name: candidates.scores[name] / np.maximum(_best(candidates, name), 1e-6)
               for name in (*_SHARES, *_FADING) if name in candidates.scores}
     columns |= {f"{name}_share": shares[name] for name in _SHARES if name in shares}
-    fresh = (2.0 ** -days_since_play(users))[candidates.user_index]
+    fresh = (2.0 ** -hours_since_play(users))[candidates.user_index]
     columns |= {f"{name}_share_now": shares[name] * fresh for name in _FADING if name in shares}
     places = _video_side(night)[:, PLACE["popularity_place"]]
     columns["popularity_place_now"] = places[candidates.video_index] * fresh

@@ -7,7 +7,7 @@ import numpy as np
 
 from funnel import ragged
 from funnel.feature_matrix import CategoryFeatures, FeatureMatrix
-from lake.dates import DAY_US
+from lake.dates import HOUR_US
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +55,9 @@ def last_play_us(users: Users) -> np.ndarray:
     return found
 
 
-def days_since_play(users: Users) -> np.ndarray:
-    """f64[U]: days from the last play to the instant of asking, at least 0."""
-    return np.maximum(users.asked_us - last_play_us(users), 0) / DAY_US
+def hours_since_play(users: Users) -> np.ndarray:
+    """f64[U]: hours from the last play to the instant of asking, at least 0."""
+    return np.maximum(users.asked_us - last_play_us(users), 0) / HOUR_US
 
 
 def take_users(users: Users, rows: np.ndarray) -> Users:

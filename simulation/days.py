@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lake.dates import DAY_US
-from simulation.world import HOUR_US, NULL, UTC_OFFSET_HOURS, World, on_grid, stream
+from lake.dates import DAY_US, HOUR_US
+from simulation.world import NULL, UTC_OFFSET_HOURS, World, on_grid, stream
 
 SHOWN_MIN, SHOWN_MAX = 8, 12
 MAX_REQUESTS_A_DAY = 48

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from lake.columns import EVENT, EVENT_TYPES, USER, VIDEO, Column
-from lake.dates import DAY_US
+from lake.dates import DAY_US, HOUR_US
 from simulation.days import PLAY, Columns
 from simulation.titles import CATEGORIES
-from simulation.world import COUNTRIES, HOUR_US, LANGUAGES, NEVER_US, NULL, World, stream
+from simulation.world import COUNTRIES, LANGUAGES, NEVER_US, NULL, World, stream
 
 POISON = ("event_time_after_arrival", "null_user", "null_video", "null_time",
           "negative_watch", "absurd_watch", "unknown_event_type", "oversized_string")  # the reasons landing gives

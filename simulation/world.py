@@ -33,7 +33,6 @@ from lake.dates import DAY_US, midnight_us
 from simulation.titles import CATEGORIES, make_titles
 
 WORLD_VERSION = 1  # raise it when the same seed and sizes would give other rows
-HOUR_US = DAY_US // 24
 NEVER_US = 2**62
 NULL = -2**63  # stands for null in int64 arrays
 FACTORS = 8

@@ -7,11 +7,11 @@ import pyarrow as pa
 
 from lake import dates
 from lake.columns import EVENT_TYPES, TIMESTAMP
+from lake.dates import HOUR_US
 from lake.tables import table
 
 FIRST_DAY = date(2026, 1, 1)
 DAYS = 34
-HOUR_US = 3_600_000_000
 
 
 def events(seed: int, rows: int = 120) -> pa.Table:

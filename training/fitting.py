@@ -65,15 +65,17 @@ def fit(material: Material, days: LabelDays, chosen: Chosen | None, earlier: Fit
     start, users = days.start(material.as_of), material.users
     before = label_days.cut_at(users, np.full(users.size, midnight_us(start)))
     night = rewind(material.night, before, start)
-    cuts_us = [label_days.cuts(users, material.as_of, days, turn) for turn in range(label_days.rounds(days))]
+    turns = range(label_days.rounds(days))
+    cuts_us = [label_days.cuts(users, material.as_of, days, turn) for turn in turns]
     plan = chosen.retrieval if chosen else at_most(passes, settings.retrieval_settings(
         len(users.video_ids), users.size, len(material.videos.video_ids)))
     if earlier is None:
         truth = _validation(night, users, cuts_us[0]) if chosen is None else None
         earlier = fit_retrieval(before, material.videos, plan, "retrieval before the label days", truth, report)
-    examples = lists.together([_lists(night, users, each, days, earlier, plan.seed) for each in cuts_us])
+    examples = lists.together([_lists(night, users, cuts_us[turn], label_days.in_sittings(days, turn), earlier, plan.seed)
+                               for turn in turns])
     found = chosen.ranker if chosen else at_most(
-        passes, settings.ranker_settings(len(examples.user_ids), days.personal))
+        passes, settings.ranker_settings(len(examples.user_ids), days.personal, days.many))
     play = ranker.fit(examples, found, chosen is None, report)
     answers = response.fit(_responses(material.as_of), at_most(passes, settings.RankerSettings()),
                            chosen.response_epochs if chosen else None, report)
@@ -102,11 +104,11 @@ class Validation:
         return float(told.per_user["ndcg@10"]["retrieval"].mean())
 
 
-def _lists(night: Night, users: Users, cuts_us: np.ndarray, days: LabelDays, earlier: FittedRetrieval,
+def _lists(night: Night, users: Users, cuts_us: np.ndarray, in_sittings: bool, earlier: FittedRetrieval,
            seed: int) -> lists.ListExamples:
     """The lists of one round of cuts, with the features of the label days' first midnight."""
     live = with_features(label_days.cut_at(users, cuts_us), lineage.resolve("feature_snapshots", night.as_of))
-    return lists.make(night, live, lists.plays_after(users, cuts_us, days.personal), earlier, seed)
+    return lists.make(night, live, lists.plays_after(users, cuts_us, in_sittings), earlier, seed)
 
 
 def _validation(night: Night, users: Users, cuts_us: np.ndarray) -> Validation | None:

@@ -19,15 +19,18 @@ from lake.hashing import splitmix64
 FEWEST_USERS, SHARE_OF_USERS, MOST_NEEDED = 300, 0.25, 3000
 LARGEST_SHARE = 0.25
 FEWEST_KNOWN = 3
-PERSONAL_ROUNDS = 4
+SITTING_ROUNDS, MIDNIGHT_ROUNDS = 4, 4
+MANY_USERS = 500  # about 2,000 lists out of sittings: hidden layers can tell them from those of midnights
 
 
 @dataclass(frozen=True)
 class LabelDays:
-    """Lists as of `days` before a fit. personal: users are cut within those days, not at their first midnight."""
+    """Lists as of `days` before a fit. personal: users are cut within those days, not at their first midnight: in the
+    middle of what they watched, and where many came, at midnights too."""
 
     days: int
     personal: bool
+    many: bool = False
 
     def start(self, as_of: date) -> date:
         """The midnight that retrieval, popularity and features of the lists know nothing after."""
@@ -49,7 +52,7 @@ def choose(users: Users, as_of: date, horizon_days: int) -> LabelDays:
             return LabelDays(days, False)
         wider = (users.event_us >= end - 2 * days * DAY_US).mean() if len(users.event_us) else 1.0
         if wider > LARGEST_SHARE or 2 * days > longest:
-            return LabelDays(days, True)
+            return LabelDays(days, True, int((plays_in(users, start) > 0).sum()) >= MANY_USERS)
         days *= 2
 
 
@@ -65,21 +68,28 @@ def cut_at(users: Users, cuts_us: np.ndarray) -> Users:
 
 def rounds(chosen: LabelDays) -> int:
     """How many lists each user gets: those with personal cuts are few, so each is cut several times."""
-    return PERSONAL_ROUNDS if chosen.personal else 1
+    return SITTING_ROUNDS + MIDNIGHT_ROUNDS * chosen.many if chosen.personal else 1
+
+
+def in_sittings(chosen: LabelDays, turn: int) -> bool:
+    """Whether the lists of a turn are cut in the middle of what users watched, which says what comes next; at midnights,
+    as nights ask, they say what comes back."""
+    return chosen.personal and turn < SITTING_ROUNDS
 
 
 def cuts(users: Users, as_of: date, chosen: LabelDays, turn: int = 0) -> np.ndarray:
-    """i64[U]: when each user's list is made. Personal cuts fall, by hash of user and turn, between the first and the
-    last play of the label days, after at least three known plays."""
+    """i64[U]: when each user's list is made. A personal cut is a play of the label days, by hash of user and turn: in
+    sittings the play's own instant, after at least three known plays, else the midnight before it."""
     start = midnight_us(chosen.start(as_of))
     found = np.full(users.size, start)
     if not chosen.personal:
         return found
+    sitting = in_sittings(chosen, turn)
     for row in np.flatnonzero(plays_in(users, start) > 0):
         times = users.event_us[users.offsets[row]:users.offsets[row + 1]]
-        first = max(int(np.searchsorted(times, start)), FEWEST_KNOWN)
+        first = max(int(np.searchsorted(times, start)), FEWEST_KNOWN if sitting else 0)
         if first < len(times):
             drawn = splitmix64(splitmix64(users.user_ids[row:row + 1]).view(np.int64) + turn)[0]
-            place = first + int(drawn % np.uint64(len(times) - first))
-            found[row] = times[place]
+            play_us = times[first + int(drawn % np.uint64(len(times) - first))]
+            found[row] = play_us if sitting else play_us // DAY_US * DAY_US
     return found

@@ -53,11 +53,11 @@ class Plays:
         return ragged.row_of(self.offsets)
 
 
-def plays_after(users: Users, cuts_us: np.ndarray, personal: bool = False) -> Plays:
-    """Each user's plays of the kept history at or after an instant of his own, i64[U]. personal: an instant in the
-    middle of a sitting, which says most about what comes next."""
+def plays_after(users: Users, cuts_us: np.ndarray, in_sittings: bool = False) -> Plays:
+    """Each user's plays of the kept history at or after an instant of his own, i64[U]. in_sittings: in the middle of
+    what the user watched, which says most about what comes next."""
     later = users.event_us >= cuts_us[ragged.row_of(users.offsets)]
-    return Plays(ragged.keep(users.offsets, later), users.video_ids[later], KEPT_PER_PLAY if personal else 1.0)
+    return Plays(ragged.keep(users.offsets, later), users.video_ids[later], KEPT_PER_PLAY if in_sittings else 1.0)
 
 
 def retrieval_of(fitted: FittedRetrieval, night: Night) -> Retrieval:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import asdict, dataclass
 
-SCALING = 6  # raise it when the functions below choose otherwise, or the models themselves change
+SCALING = 7  # raise it when the functions below choose otherwise, or the models themselves change
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,13 @@ def retrieval_settings(plays: int, users: int, videos: int) -> RetrievalSettings
     )
 
 
-def ranker_settings(lists: int, personal: bool) -> RankerSettings:
-    """Settings for so many training lists: hidden layers where they are lists as nights make them, from 300 on; a
-    straight line that begins as a sum of sources and popularity where they are few, or cut in the middle of sittings."""
-    if lists < 300 or personal:
+def ranker_settings(lists: int, personal: bool, many: bool = False) -> RankerSettings:
+    """Settings for so many training lists: hidden layers where they are lists as nights make them, from 300 on, or both
+    of sittings and of midnights (`label_days.LabelDays`); a straight line where they are few, or of sittings alone.
+    Who learns from sittings begins as a sum of sources and popularity."""
+    if lists < 300 or (personal and not many):
         return RankerSettings(hidden=(), epochs=20, weight_decay=0.0, learning_rate=3e-3, prior=1.0, strength=1000.0)
-    return RankerSettings(hidden=(64, 32))
+    return RankerSettings(hidden=(64, 32), prior=float(personal))
 
 
 def declared() -> dict[str, object]:

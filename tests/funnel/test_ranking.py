@@ -13,7 +13,7 @@ from funnel.reasons import reasons
 from funnel.retrieval import Retrieval, exact_top
 from funnel.users import Users
 from funnel.view_features import MANY, derive
-from lake.dates import DAY_US, midnight_us
+from lake.dates import DAY_US, HOUR_US, midnight_us
 from lake.tables import FEATURES
 from tests.funnel.worlds import AS_OF, hand_made, watching
 
@@ -67,14 +67,14 @@ def test_history_meets_creator_category_and_length() -> None:
     assert np.isclose(same["category_share"], 0.5), "mean over its categories: all plays are of a, none of b"
     assert np.isclose(same["duration_distance"], np.log(100) - np.log(10)) and other["duration_distance"] == 0
     assert other["log_creator_watched"] == 0 and other["category_share"] == 0 and other["duration_unknown"] == 1
-    assert np.isclose(same["log_days_since_play"], np.log1p(1 / 24))
+    assert np.isclose(same["log_hours_since_play"], np.log1p(1))
 
 
-def test_what_goes_with_the_last_plays_fades_by_half_a_day() -> None:
+def test_what_goes_with_the_last_plays_fades_by_half_every_hour() -> None:
     night, users = hand_made([10, 11]), watching({1: [99], 2: [99]})
     found = replace(pairs((0, 0, "followed"), (0, 1, "followed"), (1, 0, "followed")),
                     scores={"followed": np.array([4, 2, 3], np.float32), "explained": np.array([1, 4, 2], np.float32)})
-    later = replace(users, asked_us=users.asked_us + np.array([23, 47]) * 3_600_000_000)
+    later = replace(users, asked_us=users.asked_us + np.array([0, 1]) * HOUR_US)
     best, half, other = told(night, later, found)
     assert (best["followed_share_now"], half["followed_share_now"], other["followed_share_now"]) == (0.5, 0.25, 0.25)
     assert (best["explained_share"], half["explained_share"]) == (0.25, 1.0), "taste stays"
@@ -83,10 +83,9 @@ def test_what_goes_with_the_last_plays_fades_by_half_a_day() -> None:
 def test_the_place_by_popularity_is_told_for_as_long_as_the_last_plays_are_fresh() -> None:
     night = hand_made([10, 11], popularity=hand_made([10, 11]).popularity | {"decayed": np.array([1, 9], np.float32)})
     users = watching({1: [99]})
-    later = replace(users, asked_us=users.asked_us + 23 * 3_600_000_000)
-    second, first = told(night, later, pairs((0, 0, "popular"), (0, 1, "popular")))
+    second, first = told(night, users, pairs((0, 0, "popular"), (0, 1, "popular")))
     assert (second["popularity_place"], first["popularity_place"]) == (0.5, 1.0)
-    assert (second["popularity_place_now"], first["popularity_place_now"]) == (0.25, 0.5), "played a day ago"
+    assert (second["popularity_place_now"], first["popularity_place_now"]) == (0.25, 0.5), "played an hour ago"
 
 
 def test_user_category_rows_are_matched_by_name() -> None:

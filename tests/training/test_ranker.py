@@ -106,6 +106,27 @@ def test_label_days_widen_for_a_sparse_log_and_never_show_a_list_its_answer() ->
         assert len(cut.event_us) + len(later.video_ids) <= len(users.event_us)
 
 
+def test_where_many_came_lists_are_cut_in_sittings_and_at_midnights(monkeypatch) -> None:
+    users = random_users(random_night(200), 40, plays=30)
+    assert not label_days.choose(users, AS_OF, 1).many
+    monkeypatch.setattr(label_days, "MANY_USERS", 10)
+    days = label_days.choose(users, AS_OF, 1)
+    cuts = [label_days.cuts(users, AS_OF, days, turn) for turn in range(label_days.rounds(days))]
+    at_midnight = [bool((each % DAY_US == 0).all()) for each in cuts]
+    assert days.many and at_midnight == [False] * label_days.SITTING_ROUNDS + [True] * label_days.MIDNIGHT_ROUNDS
+    assert at_midnight == [not label_days.in_sittings(days, turn) for turn in range(len(cuts))]
+    assert len({each.tobytes() for each in cuts}) == len(cuts), "every turn draws other plays"
+    for each in cuts[label_days.SITTING_ROUNDS:]:
+        came = np.diff(plays_after(users, each).offsets)
+        assert (came[label_days.plays_in(users, midnight_us(days.start(AS_OF))) > 0] > 0).all()
+
+
+def test_lists_of_midnights_and_many_lists_get_hidden_layers() -> None:
+    assert ranker_settings(299, False).hidden == () and ranker_settings(300, False).hidden
+    assert ranker_settings(3_000, True).hidden == () and ranker_settings(3_000, True, many=True).hidden
+    assert (ranker_settings(300, False).prior, ranker_settings(3_000, True, many=True).prior) == (0.0, 1.0)
+
+
 def test_personal_cuts_leave_something_on_both_sides() -> None:
     users = random_users(random_night(200), 60, plays=30)
     days = label_days.LabelDays(10, True)
