@@ -84,12 +84,12 @@ def cuts(users: Users, as_of: date, chosen: LabelDays, turn: int = 0) -> np.ndar
     found = np.full(users.size, start)
     if not chosen.personal:
         return found
-    sitting = in_sittings(chosen, turn)
-    for row in np.flatnonzero(plays_in(users, start) > 0):
-        times = users.event_us[users.offsets[row]:users.offsets[row + 1]]
-        first = max(int(np.searchsorted(times, start)), FEWEST_KNOWN if sitting else 0)
-        if first < len(times):
-            drawn = splitmix64(splitmix64(users.user_ids[row:row + 1]).view(np.int64) + turn)[0]
-            play_us = times[first + int(drawn % np.uint64(len(times) - first))]
-            found[row] = play_us if sitting else play_us // DAY_US * DAY_US
+    sitting, later = in_sittings(chosen, turn), plays_in(users, start)
+    length = np.diff(users.offsets)
+    first = np.maximum(length - later, FEWEST_KNOWN if sitting else 0)
+    rows = np.flatnonzero((later > 0) & (first < length))
+    drawn = splitmix64(splitmix64(users.user_ids[rows]).view(np.int64) + turn)
+    place = first[rows] + (drawn % (length - first)[rows].astype(np.uint64)).astype(np.int64)
+    play_us = users.event_us[users.offsets[rows] + place]
+    found[rows] = play_us if sitting else play_us // DAY_US * DAY_US
     return found
