@@ -117,7 +117,9 @@ def test_where_many_came_lists_are_cut_in_sittings_and_at_midnights(monkeypatch)
     assert at_midnight == [not label_days.in_sittings(days, turn) for turn in range(len(cuts))]
     assert len({each.tobytes() for each in cuts}) == len(cuts), "every turn draws other plays"
     for each in cuts[label_days.SITTING_ROUNDS:]:
-        came = np.diff(plays_after(users, each).offsets)
+        cut, came = label_days.cut_at(users, each), np.diff(plays_after(users, each).offsets)
+        assert (cut.event_us < each[ragged.row_of(cut.offsets)]).all(), "a list never knows its answer"
+        assert (each >= midnight_us(days.start(AS_OF))).all(), "nor is it older than its features"
         assert (came[label_days.plays_in(users, midnight_us(days.start(AS_OF))) > 0] > 0).all()
 
 
