@@ -28,17 +28,16 @@ from funnel.affinity import CREATOR_NAMES, affinity_names
 from funnel.candidates import CandidateRules
 from funnel.lists import FunnelRules, funnel_rules, ranked_lists
 from funnel.neighbours import Neighbours, neighbours
-from funnel.night import Users, load_users, take_users, with_features
+from funnel.night import Users, load_users, take_users
 from funnel.ranking import FEATURE_NAMES, Features, Value
 from funnel.rerank import ListRules
-from funnel.rewind import rewind
 from funnel.users import index_in
 from funnel.view_features import MANY
 from jobs import build
 from jobs.command import say
 from lake import lineage, snapshot
 from lake.dates import midnight_us
-from training import evaluation, fitting, label_days, lists, metrics, needs, ranker, response, settings
+from training import evaluation, fitting, label_days, label_lists, lists, metrics, needs, ranker, response, settings
 from training.bundle import Bundle
 from training.fitted import FittedRetrieval
 from training.response import FittedResponse
@@ -152,10 +151,8 @@ def prepared(as_of: date) -> Ready:
     """Retrieval before the label days and at the date, the other heads, and whose lists are judged."""
     material = fitting.load(as_of)
     users, days = material.users, label_days.choose(material.users, as_of, needs.HOLDOUT_DAYS)
-    if days.personal:
-        sys.exit("ablation: this log has too few users who come back within days; its lists are cut out of sittings")
-    build.build_feature_snapshots([days.start(as_of)])
-    before = label_days.cut_at(users, np.full(users.size, midnight_us(days.start(as_of))))
+    build.build_feature_snapshots(days.nights(as_of))
+    before = label_days.cut_at(users, midnight_us(days.start(as_of)))
     plan = settings.retrieval_settings(len(users.video_ids), users.size, len(material.videos.video_ids))
     earlier, final = (fitting.fit_retrieval(each, material.videos, plan, "retrieval", None,
                                             lambda epoch: say(f"ablation: {epoch}")) for each in (before, users))
@@ -179,16 +176,12 @@ def variant(ready: Ready, split: Split, part: Part) -> tuple[dict[str, np.ndarra
 
 def fitted(ready: Ready, part: Part) -> ranker.FittedRanker:
     """The ranker of a variant, on lists of the label days that the variant's sources made."""
-    as_of, users = ready.material.as_of, ready.material.users
-    days = label_days.choose(users, as_of, needs.HOLDOUT_DAYS)
-    cuts_us = label_days.cuts(users, as_of, days)
-    cut = label_days.cut_at(users, cuts_us)
-    night = rewind(ready.material.night, cut, days.start(as_of))
-    live = with_features(cut, lineage.resolve("feature_snapshots", night.as_of))
-    examples = lists.make(night, live, lists.plays_after(users, cuts_us), ready.earlier,
-                          ready.earlier.settings.seed + part.again, without(lists.LIST_RULES, part))
+    users = ready.material.users
+    days = label_days.choose(users, ready.material.as_of, needs.HOLDOUT_DAYS)
+    examples = label_lists.make(ready.material.night, users, days, ready.earlier, ready.earlier.settings.seed + part.again,
+                                without(lists.LIST_RULES, part))
     examples.features[:, places(part)] = 0
-    plan = settings.ranker_settings(len(examples.user_ids), False)
+    plan = settings.ranker_settings(len(examples.user_ids), days)
     return ranker.fit(examples, replace(plan, seed=plan.seed + part.again), True, lambda _: None)
 
 

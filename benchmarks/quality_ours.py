@@ -31,7 +31,7 @@ def fit(as_of: date) -> tuple:
     build.main([*build.BUILT, "--as-of", str(as_of)])
     material = fitting.load(as_of)
     days = label_days.choose(material.users, as_of, needs.HOLDOUT_DAYS)
-    build.build_feature_snapshots([days.start(as_of)])
+    build.build_feature_snapshots(days.nights(as_of))
     begun = time.monotonic()
     made, _ = fitting.fit(material, days, None, None, lambda epoch: say(f"ours {as_of}: {epoch}"))
     say(f"ours {as_of}: fitted on {len(material.users.video_ids):,} plays, {time.monotonic() - begun:.0f} s")

@@ -79,14 +79,18 @@ def _pick(values: Sequence[str], rows: np.ndarray) -> list[str]:
 def cut_users(users: Users, before_us: int | np.ndarray) -> Users:
     """The same U users as they were known at an instant: plays that happened and had arrived strictly before it.
 
-    before_us: one instant, or one for each play (i64[N], the same for all plays of a user).
-
-    A seen video leaves `seen` when all its plays in the kept history are at or after the cut. Histories keep the last
-    plays only, so a video played before them and again after the cut is wrongly unseen: rare, and only in training.
-    Features are dropped (all defaults): add those of the day with `with_features`. A like has no time of its own and
-    follows its play.
+    before_us: one instant, or one for each play (i64[N], the same for all plays of a user). Else as `keep_plays`.
     """
-    known = (users.event_us < before_us) & (users.arrived_us < before_us)
+    return keep_plays(users, (users.event_us < before_us) & (users.arrived_us < before_us))
+
+
+def keep_plays(users: Users, known: np.ndarray) -> Users:
+    """The same U users with some of their plays, bool[N].
+
+    A seen video leaves `seen` when none of its plays in the kept history is known. Histories keep the last plays only, so
+    a video played before them and again among the unknown is wrongly unseen: rare, and only in training. Features are
+    dropped (all defaults): add those of the day with `with_features`. A like has no time of its own and follows its play.
+    """
     row = ragged.row_of(users.offsets)
     later = np.unique(_pairs(row[~known], users.video_ids[~known]))
     earlier = np.unique(_pairs(row[known], users.video_ids[known]))

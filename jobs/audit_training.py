@@ -43,7 +43,7 @@ def _fitted(records: Records, as_of: date, holdout_days: int) -> dict[str, str]:
         land(records, as_of, as_of)
         for built in needs.dates_of(as_of, holdout_days):
             build.main([*build.BUILT, "--as-of", str(built)])
-        build.build_feature_snapshots(needs.label_starts(as_of, holdout_days))
+        build.build_feature_snapshots(needs.list_dates(as_of, holdout_days))
         epochs: list[Epoch] = []
         material, _, judged, _ = session.judged_fit(as_of, holdout_days, lambda line: None, epochs.append, PASSES)
         lists = judging.lists(material, judged)

@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     for as_of in needs.dates_of(options.as_of, options.holdout_days):
         build.main([*build.BUILT, "--as-of", str(as_of)])
-    build.build_feature_snapshots(needs.label_starts(options.as_of, options.holdout_days))
+    build.build_feature_snapshots(needs.list_dates(options.as_of, options.holdout_days))
 
 
 if __name__ == "__main__":

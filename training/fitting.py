@@ -13,12 +13,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from funnel.night import Night, load_histories, load_night, with_features
+from funnel.night import Night, load_histories, load_night
 from funnel.rewind import rewind
 from funnel.users import Users
 from lake import lineage, snapshot
 from lake.dates import midnight_us
-from training import evaluation, label_days, lists, loop, ranker, response, sequences, settings, vocabulary, warm_start
+from training import evaluation, label_days, label_lists, lists, loop, ranker, response, sequences, settings, vocabulary, warm_start
 from training.bundle import Bundle
 from training.fitted import FittedRetrieval
 from training.known_videos import KnownVideos, known_videos
@@ -63,19 +63,14 @@ def fit(material: Material, days: LabelDays, chosen: Chosen | None, earlier: Fit
     cores."""
     torch.set_num_threads(1)
     start, users = days.start(material.as_of), material.users
-    before = label_days.cut_at(users, np.full(users.size, midnight_us(start)))
-    night = rewind(material.night, before, start)
-    turns = range(label_days.rounds(days))
-    cuts_us = [label_days.cuts(users, material.as_of, days, turn) for turn in turns]
+    before = label_days.cut_at(users, midnight_us(start))
     plan = chosen.retrieval if chosen else at_most(passes, settings.retrieval_settings(
         len(users.video_ids), users.size, len(material.videos.video_ids)))
     if earlier is None:
-        truth = _validation(night, users, cuts_us[0]) if chosen is None else None
+        truth = _validation(rewind(material.night, before, start), users, days) if chosen is None else None
         earlier = fit_retrieval(before, material.videos, plan, "retrieval before the label days", truth, report)
-    examples = lists.together([_lists(night, users, cuts_us[turn], label_days.in_sittings(days, turn), earlier, plan.seed)
-                               for turn in turns])
-    found = chosen.ranker if chosen else at_most(
-        passes, settings.ranker_settings(len(examples.user_ids), days.personal, days.many))
+    examples = label_lists.make(material.night, users, days, earlier, plan.seed)
+    found = chosen.ranker if chosen else at_most(passes, settings.ranker_settings(len(examples.user_ids), days))
     play = ranker.fit(examples, found, chosen is None, report)
     answers = response.fit(_responses(material.as_of), at_most(passes, settings.RankerSettings()),
                            chosen.response_epochs if chosen else None, report)
@@ -104,15 +99,13 @@ class Validation:
         return float(told.per_user["ndcg@10"]["retrieval"].mean())
 
 
-def _lists(night: Night, users: Users, cuts_us: np.ndarray, in_sittings: bool, earlier: FittedRetrieval,
-           seed: int) -> lists.ListExamples:
-    """The lists of one round of cuts, with the features of the label days' first midnight."""
-    live = with_features(label_days.cut_at(users, cuts_us), lineage.resolve("feature_snapshots", night.as_of))
-    return lists.make(night, live, lists.plays_after(users, cuts_us, in_sittings), earlier, seed)
-
-
-def _validation(night: Night, users: Users, cuts_us: np.ndarray) -> Validation | None:
-    cut, plays = label_days.cut_at(users, cuts_us), lists.plays_after(users, cuts_us)
+def _validation(night: Night, users: Users, days: LabelDays) -> Validation | None:
+    """Lists of the first night of the label days, where a log is sparse those of a sitting."""
+    if days.sparse:
+        cut, after = label_days.cut_in_sitting(users, night.as_of_us, int(users.event_us.max()) + 1, 0)
+    else:
+        cut, after = label_days.cut_at(users, night.as_of_us), users.event_us >= night.as_of_us
+    plays = lists.plays_of(users, after)
     truth = evaluation.truth_of_pairs(night, cut, plays.row, plays.video_ids, VALIDATION_USERS)
     return Validation(night, cut, truth) if len(truth.rows) else None
 

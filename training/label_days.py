@@ -1,9 +1,7 @@
 """The days whose plays teach the ranker: the last ones before a fit, as many as a log needs.
 
-Retrieval is fitted on what was known before them, and its lists are made for users as they were then. A busy log has
-enough users who watch something in `horizon_days`: each is cut at the first midnight of those days. In a sparse log
-(films rated once in years) the days are widened, and a user who came during them is cut in the middle of what he
-watched there, since almost nobody was there before *and* after.
+Retrieval is fitted on what was known before them. Its lists are made as nights of these days would have made them, and
+in the middle of sittings: the first teach what people come back for, the second what they play next.
 """
 
 from dataclasses import dataclass, replace
@@ -12,29 +10,31 @@ from datetime import date, timedelta
 import numpy as np
 
 from funnel import ragged
-from funnel.users import Users, cut_users
+from funnel.users import Users, cut_users, keep_plays
 from lake.dates import DAY_US, midnight_us
 from lake.hashing import splitmix64
 
 FEWEST_USERS, SHARE_OF_USERS, MOST_NEEDED = 300, 0.25, 3000
 LARGEST_SHARE = 0.25
 FEWEST_KNOWN = 3
-SITTING_ROUNDS, MIDNIGHT_ROUNDS = 4, 4
-MANY_USERS = 500  # about 2,000 lists out of sittings: hidden layers can tell them from those of midnights
+NIGHTS = 4
 
 
 @dataclass(frozen=True)
 class LabelDays:
-    """Lists as of `days` before a fit. personal: users are cut within those days, not at their first midnight: in the
-    middle of what they watched, and where many came, at midnights too."""
+    """sparse: too few users were there before a horizon of a night and in it."""
 
     days: int
-    personal: bool
-    many: bool = False
+    sparse: bool = False
 
     def start(self, as_of: date) -> date:
-        """The midnight that retrieval, popularity and features of the lists know nothing after."""
+        """The midnight that the retrieval model of the lists knows nothing after."""
         return as_of - timedelta(days=self.days)
+
+    def nights(self, as_of: date) -> list[date]:
+        """The midnights that lists are made at, up to four, evenly over the days; the first is their start."""
+        count = min(NIGHTS, self.days)
+        return [self.start(as_of) + timedelta(days=n * self.days // count) for n in range(count)]
 
 
 def choose(users: Users, as_of: date, horizon_days: int) -> LabelDays:
@@ -47,12 +47,12 @@ def choose(users: Users, as_of: date, horizon_days: int) -> LabelDays:
     days = min(horizon_days, longest)
     while True:
         start = end - days * DAY_US
-        there = cut_at(users, np.full(users.size, start))
+        there = cut_at(users, start)
         if int(((np.diff(there.offsets) > 0) & (plays_in(users, start) > 0)).sum()) >= enough:
-            return LabelDays(days, False)
+            return LabelDays(days)
         wider = (users.event_us >= end - 2 * days * DAY_US).mean() if len(users.event_us) else 1.0
         if wider > LARGEST_SHARE or 2 * days > longest:
-            return LabelDays(days, True, int((plays_in(users, start) > 0).sum()) >= MANY_USERS)
+            return LabelDays(days, True)
         days *= 2
 
 
@@ -61,35 +61,27 @@ def plays_in(users: Users, start_us: int) -> np.ndarray:
     return np.bincount(ragged.row_of(users.offsets)[users.event_us >= start_us], minlength=users.size)
 
 
-def cut_at(users: Users, cuts_us: np.ndarray) -> Users:
-    """Users as known strictly before an instant of each user's own, and asking then: i64[U]."""
-    return replace(cut_users(users, cuts_us[ragged.row_of(users.offsets)]), asked_us=cuts_us)
+def cut_at(users: Users, instant_us: int) -> Users:
+    """Users as known strictly before an instant, and asking then."""
+    return replace(cut_users(users, instant_us), asked_us=np.full(users.size, instant_us))
 
 
-def rounds(chosen: LabelDays) -> int:
-    """How many lists each user gets: those with personal cuts are few, so each is cut several times."""
-    return SITTING_ROUNDS + MIDNIGHT_ROUNDS * chosen.many if chosen.personal else 1
+def cut_in_sitting(users: Users, start_us: int, end_us: int, turn: int) -> tuple[Users, np.ndarray]:
+    """Users in the middle of what they played in [start_us, end_us), and bool[N]: the plays of the kept histories that
+    come after, to the end of them.
 
-
-def in_sittings(chosen: LabelDays, turn: int) -> bool:
-    """Whether the lists of a turn are cut in the middle of what users watched, which says what comes next; at midnights,
-    as nights ask, they say what comes back."""
-    return chosen.personal and turn < SITTING_ROUNDS
-
-
-def cuts(users: Users, as_of: date, chosen: LabelDays, turn: int = 0) -> np.ndarray:
-    """i64[U]: when each user's list is made. A personal cut is a play of the label days, by hash of user and turn: in
-    sittings the play's own instant, after at least three known plays, else the midnight before it."""
-    start = midnight_us(chosen.start(as_of))
-    found = np.full(users.size, start)
-    if not chosen.personal:
-        return found
-    sitting, later = in_sittings(chosen, turn), plays_in(users, start)
+    Each is cut at one of these plays, by hash of user and turn, after at least three known ones, and asks when it
+    happens. What comes before it in the pinned order and had arrived by then is known, so a list may stand between plays of
+    one instant, the lines of an invoice. Who has no such play is as known before start_us, with nothing after.
+    """
     length = np.diff(users.offsets)
-    first = np.maximum(length - later, FEWEST_KNOWN if sitting else 0)
-    rows = np.flatnonzero((later > 0) & (first < length))
+    cut, end = length - plays_in(users, start_us), length - plays_in(users, end_us)
+    first, asked_us = np.maximum(cut, FEWEST_KNOWN), np.full(users.size, start_us - 1)
+    rows = np.flatnonzero(first < end)
     drawn = splitmix64(splitmix64(users.user_ids[rows]).view(np.int64) + turn)
-    place = first[rows] + (drawn % (length - first)[rows].astype(np.uint64)).astype(np.int64)
-    play_us = users.event_us[users.offsets[rows] + place]
-    found[rows] = play_us if sitting else play_us // DAY_US * DAY_US
-    return found
+    cut[rows] = first[rows] + (drawn % (end - first)[rows].astype(np.uint64)).astype(np.int64)
+    asked_us[rows] = users.event_us[users.offsets[rows] + cut[rows]]
+    row = ragged.row_of(users.offsets)
+    before = ragged.place_in_row(users.offsets) < cut[row]
+    known = before & (users.arrived_us <= asked_us[row])
+    return replace(keep_plays(users, known), asked_us=asked_us), ~before & (first < end)[row]

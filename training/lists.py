@@ -17,8 +17,6 @@ from training.sequences import pieces
 LIST_LENGTH = 50
 USERS_AT_ONCE = 512
 NEGATIVES = 120
-MOST_USERS = 10_000
-KEPT_PER_PLAY = 0.9
 LIST_RULES = candidate_rules(LIST_LENGTH)
 
 
@@ -53,11 +51,9 @@ class Plays:
         return ragged.row_of(self.offsets)
 
 
-def plays_after(users: Users, cuts_us: np.ndarray, in_sittings: bool = False) -> Plays:
-    """Each user's plays of the kept history at or after an instant of his own, i64[U]. in_sittings: in the middle of
-    what the user watched, which says most about what comes next."""
-    later = users.event_us >= cuts_us[ragged.row_of(users.offsets)]
-    return Plays(ragged.keep(users.offsets, later), users.video_ids[later], KEPT_PER_PLAY if in_sittings else 1.0)
+def plays_of(users: Users, chosen: np.ndarray, kept_per_play: float = 1.0) -> Plays:
+    """Some of the plays of the kept histories, bool[N], to predict."""
+    return Plays(ragged.keep(users.offsets, chosen), users.video_ids[chosen], kept_per_play)
 
 
 def retrieval_of(fitted: FittedRetrieval, night: Night) -> Retrieval:
@@ -67,15 +63,16 @@ def retrieval_of(fitted: FittedRetrieval, night: Night) -> Retrieval:
 
 
 def make(night: Night, cut: Users, plays: Plays, fitted: FittedRetrieval, seed: int,
-         rules: CandidateRules = LIST_RULES) -> ListExamples:
-    """Lists of the users that have a history at the cut and plays after it, candidates by the whole funnel.
+         rules: CandidateRules, most: int) -> ListExamples:
+    """Lists of the users that have a history at the cut and plays after it, at most so many; candidates by the whole
+    funnel.
 
     night: as known at the first cut. cut: users as known at theirs, with features. plays: of the same users.
     """
     retrieval, near = retrieval_of(fitted, night), neighbours(night, cut)
     rng = np.random.default_rng(seed)
     rows = np.flatnonzero((np.diff(cut.offsets) > 0) & (np.diff(plays.offsets) > 0))
-    rows = np.sort(rng.permutation(rows)[:MOST_USERS])
+    rows = np.sort(rng.permutation(rows)[:most])
     parts = []
     for piece in pieces(len(rows), USERS_AT_ONCE):
         users = take_users(cut, rows[piece])

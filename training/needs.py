@@ -25,14 +25,14 @@ def needed_tables(as_of: date, holdout_days: int = HOLDOUT_DAYS) -> list[tuple[s
     """
     both = dates_of(as_of, holdout_days)
     wanted = [(name, day) for day in both for name in TABLES]
-    return wanted + [("feature_snapshots", day) for day in sorted({*label_starts(as_of, holdout_days)} - {*both})]
+    return wanted + [("feature_snapshots", day) for day in sorted({*list_dates(as_of, holdout_days)} - {*both})]
 
 
-def label_starts(as_of: date, holdout_days: int = HOLDOUT_DAYS) -> list[date]:
+def list_dates(as_of: date, holdout_days: int = HOLDOUT_DAYS) -> list[date]:
     """The dates whose feature snapshots the training lists of both fits read."""
     judged, last = dates_of(as_of, holdout_days)
     days = label_days.choose(load_histories(judged), judged, holdout_days)
-    return [days.start(judged), days.start(last)]
+    return [*days.nights(judged), *days.nights(last)]
 
 
 def plan(as_of: date, holdout_days: int = HOLDOUT_DAYS) -> Plan:

@@ -6,6 +6,7 @@ that keeps logits comparable between users. A fifth of the users is held out: fo
 """
 
 import copy
+import math
 import time
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
 from funnel import ragged
 from funnel.ranking import FEATURE_NAMES
@@ -108,36 +110,46 @@ def by_retrieval(settings: RankerSettings) -> FittedRanker:
 
 def _epochs(network: Heads, learned: ListExamples, judged: ListExamples, settings: RankerSettings, search: bool,
             report: Report) -> int:
+    """Fit, and leave the network with its averaged weights: the mean of the first epoch, later ones fading as it passes.
+    A few thousand lists say too little for the last step to be trusted (Polyak and Juditsky, "Acceleration of stochastic
+    approximation by averaging", 1992). Returns the epochs that were right."""
     shuffle = np.random.default_rng(settings.seed)
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    at_once = _lists_at_once(learned, settings)
+    steps = math.ceil(len(learned.user_ids) / at_once)
+    averaged = AveragedModel(network, avg_fn=lambda mean, now, n: mean + (now - mean) / (n + 1).clamp(max=steps))
     best, kept, weights = -np.inf, settings.epochs, None
     for number in range(1, settings.epochs + 1):
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * (1 - 0.9 * (number - 1) / settings.epochs)
         begun = time.perf_counter()
-        loss = _pass(network, learned, optimizer, shuffle, settings)
+        loss = _pass(network, averaged, learned, at_once, optimizer, shuffle, settings)
         if not np.isfinite(loss):
             raise FloatingPointError(f"the ranker's loss became {loss} in epoch {number}; lower its learning rate")
-        value = quality(logits(network, judged.features)[:, 0], judged)
+        value = quality(logits(averaged.module, judged.features)[:, 0], judged)
         report(Epoch("ranker", number, {"loss": loss, "ndcg@10": value}, time.perf_counter() - begun))
         if search and value > best:
-            best, kept, weights = value, number, copy.deepcopy(network.state_dict())
+            best, kept, weights = value, number, copy.deepcopy(averaged.module.state_dict())
         if search and number - kept >= settings.patience:
             break
-    if weights is not None:
-        network.load_state_dict(weights)
+    network.load_state_dict(weights if weights is not None else averaged.module.state_dict())
     return kept
 
 
-def _pass(network: Heads, learned: ListExamples, optimizer: torch.optim.Optimizer, shuffle: np.random.Generator,
-          settings: RankerSettings) -> float:
+def _lists_at_once(learned: ListExamples, settings: RankerSettings) -> int:
+    """Lists of a step: about batch_rows candidates, and at least 20 steps an epoch."""
+    lists = max(len(learned.user_ids), 1)
+    mean_rows = max(len(learned.watched) / lists, 1)
+    return max(1, min(int(settings.batch_rows / mean_rows), lists // LEAST_STEPS))
+
+
+def _pass(network: Heads, averaged: AveragedModel, learned: ListExamples, at_once: int, optimizer: torch.optim.Optimizer,
+          shuffle: np.random.Generator, settings: RankerSettings) -> float:
     network.train()
     where, total, steps = device(), 0.0, 0
     order = shuffle.permutation(len(learned.user_ids))
-    mean_rows = max(len(learned.watched) / max(len(order), 1), 1)
-    lists = max(1, min(int(settings.batch_rows / mean_rows), len(order) // LEAST_STEPS))
-    for begin in range(0, len(order), lists):
-        rows, offsets = ragged.take(learned.offsets, order[begin:begin + lists])
+    for begin in range(0, len(order), at_once):
+        rows, offsets = ragged.take(learned.offsets, order[begin:begin + at_once])
         batch = (torch.from_numpy(array).to(where) for array in (
             learned.features[rows], learned.gain[rows], learned.weight[rows], ragged.row_of(offsets)))
         loss = _loss(network, *batch, settings.pointwise)
@@ -145,6 +157,7 @@ def _pass(network: Heads, learned: ListExamples, optimizer: torch.optim.Optimize
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        averaged.update_parameters(network)
         total, steps = total + loss.item(), steps + 1
     return total / max(steps, 1)
 

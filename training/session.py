@@ -64,7 +64,7 @@ def _refit(as_of: date, days: LabelDays, chosen: Chosen, judged: Bundle, holdout
     """The same fit on everything before as_of. Where the label days are the held-out days, the judged retrieval model
     is the one that was fitted before them."""
     say(f"train {as_of}: passed; refitting on everything before {as_of}")
-    earlier = judged.retrieval if days.days == holdout_days and not days.personal else None
+    earlier = judged.retrieval if days.days == holdout_days and not days.sparse else None
 
     def again(epoch: Epoch) -> None:
         report(replace(epoch, stage=f"refit {epoch.stage}"))
@@ -84,7 +84,7 @@ def _outcome(material: Material, days: LabelDays, judged: Bundle, refitted: Bund
         "judged_since": material.as_of.isoformat(), "heads": heads,
         "reliability": {"play": used.ranker.reliability} | (used.response.reliability if used.response else {}),
         "users": material.users.size, "plays": len(material.users.video_ids), "videos": len(material.videos.video_ids),
-        "label_days": days.days, "personal_cuts": days.personal,
+        "label_days": days.days, "sparse": days.sparse, "nights": len(days.nights(material.as_of)),
         "retrieval": asdict(used.retrieval.settings), "ranker": asdict(used.ranker.settings),
         "epochs": [{"stage": epoch.stage, "number": epoch.number, "values": epoch.values} for epoch in epochs]}
     described = bundle.describe(registered, told, {"facts": {"metrics": metrics_of(facts)}})

@@ -3,7 +3,9 @@
 import math
 from dataclasses import asdict, dataclass
 
-SCALING = 7  # raise it when the functions below choose otherwise, or the models themselves change
+from training.label_days import LabelDays
+
+SCALING = 8  # raise it when the functions below choose otherwise, or the models themselves change
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,12 @@ def retrieval_settings(plays: int, users: int, videos: int) -> RetrievalSettings
     )
 
 
-def ranker_settings(lists: int, personal: bool, many: bool = False) -> RankerSettings:
-    """Settings for so many training lists: hidden layers where they are lists as nights make them, from 300 on, or both
-    of sittings and of midnights (`label_days.LabelDays`); a straight line where they are few, or of sittings alone.
-    Who learns from sittings begins as a sum of sources and popularity."""
-    if lists < 300 or (personal and not many):
+def ranker_settings(lists: int, days: LabelDays) -> RankerSettings:
+    """Settings for so many training lists: a straight line below 300. Where a log is sparse, and in a straight line, the
+    ranker begins as a sum of sources and popularity."""
+    if lists < 300:
         return RankerSettings(hidden=(), epochs=20, weight_decay=0.0, learning_rate=3e-3, prior=1.0, strength=1000.0)
-    return RankerSettings(hidden=(64, 32), prior=float(personal))
+    return RankerSettings(hidden=(64, 32), dropout=0.3, prior=float(days.sparse))
 
 
 def declared() -> dict[str, object]:

@@ -63,10 +63,13 @@ def write(world: Log, as_of: date = AS_OF, held_out: int = HELD_OUT) -> None:
     for day in (as_of - timedelta(days=2 * held_out), as_of - timedelta(days=held_out), as_of):
         known = world.before(day)
         for name, rows in (("catalogue", _catalogue()), ("histories", _histories(known)),
-                           ("popularity", _popularity(known, day)), ("feature_snapshots", None), ("labels", None),
+                           ("popularity", _popularity(known, day)), ("labels", None),
                            ("training_examples", _examples(known))):
             rows = table(name).schema.empty_table() if rows is None else rows
             _commit(lineage.plan(name, day), rows, {"snapshot_days": []} if name == "labels" else {})
+    for back in range(2 * held_out + 1):
+        _commit(lineage.plan("feature_snapshots", as_of - timedelta(days=back)),
+                table("feature_snapshots").schema.empty_table())
 
 
 def _commit(plan: snapshot.Plan, rows: pa.Table, extra: dict | None = None) -> None:

@@ -1,15 +1,19 @@
 """The ranker: it learns order from lists, its probabilities can be believed, and label days fit the log."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
+import pytest
+import torch
 
 from funnel import ragged
 from funnel.ranking import FEATURE_NAMES
+from funnel.users import hours_since_play
 from lake.dates import DAY_US, midnight_us
-from tests.funnel.worlds import AS_OF, random_night, random_users
+from tests.funnel.worlds import AS_OF, random_night, random_users, watching
 from training import calibration, label_days, network, ranker, response
-from training.lists import ListExamples, plays_after
+from training.lists import ListExamples
 from training.settings import RankerSettings, ranker_settings
 
 
@@ -43,7 +47,7 @@ def test_a_prior_that_is_too_sure_is_softened_before_anything_is_learned() -> No
     watched[::30] = True
     made = ranker.fit(ListExamples(features, watched.astype(np.float32), np.ones(rows, np.float32),
                                    ragged.offsets_of(np.full(300, 30)), np.arange(300)),
-                      ranker_settings(300, True), True, lambda _: None)
+                      RankerSettings(hidden=(), epochs=20, weight_decay=0.0, prior=1.0, strength=1000.0), True, lambda _: None)
     believed = made.network.prior[0].numpy()
     assert 0.1 < believed[FEATURE_NAMES.index("explained_share")] < 0.6 and (believed != 0).sum() == len(ranker.PRIOR)
     assert made.network.straight.weight.detach().abs().max() < 0.1
@@ -92,48 +96,78 @@ def test_responses_learn_likes() -> None:
     assert set(told) == {"like"} and told["like"][0] < 0.25 and told["like"][1] > 0.75
 
 
-def test_label_days_widen_for_a_sparse_log_and_never_show_a_list_its_answer() -> None:
+def test_label_days_widen_for_a_sparse_log_and_have_nights_evenly() -> None:
     night = random_night(200)
     busy, sparse = random_users(night, 900, plays=40), random_users(night, 40, plays=30)
-    assert label_days.choose(busy, AS_OF, 7) == label_days.LabelDays(7, False)
+    assert label_days.choose(busy, AS_OF, 7) == label_days.LabelDays(7)
     chosen = label_days.choose(sparse, AS_OF, 1)
-    assert chosen.personal and chosen.days >= 1
-    for users, days in ((busy, label_days.LabelDays(7, False)), (sparse, chosen)):
-        cuts = label_days.cuts(users, AS_OF, days)
-        assert (cuts >= midnight_us(AS_OF - timedelta(days=days.days))).all() and (cuts <= midnight_us(AS_OF)).all()
-        cut, later = label_days.cut_at(users, cuts), plays_after(users, cuts)
-        assert (cut.event_us < cuts[ragged.row_of(cut.offsets)]).all()
-        assert len(cut.event_us) + len(later.video_ids) <= len(users.event_us)
+    assert chosen.sparse and chosen.days >= 1
+    assert [(AS_OF - day).days for day in label_days.LabelDays(28).nights(AS_OF)] == [28, 21, 14, 7]
+    assert [(AS_OF - day).days for day in label_days.LabelDays(7).nights(AS_OF)] == [7, 6, 4, 2]
+    assert label_days.LabelDays(1).nights(AS_OF) == [AS_OF - timedelta(days=1)]
 
 
-def test_where_many_came_lists_are_cut_in_sittings_and_at_midnights(monkeypatch) -> None:
-    users = random_users(random_night(200), 40, plays=30)
-    assert not label_days.choose(users, AS_OF, 1).many
-    monkeypatch.setattr(label_days, "MANY_USERS", 10)
-    days = label_days.choose(users, AS_OF, 1)
-    cuts = [label_days.cuts(users, AS_OF, days, turn) for turn in range(label_days.rounds(days))]
-    at_midnight = [bool((each % DAY_US == 0).all()) for each in cuts]
-    assert days.many and at_midnight == [False] * label_days.SITTING_ROUNDS + [True] * label_days.MIDNIGHT_ROUNDS
-    assert at_midnight == [not label_days.in_sittings(days, turn) for turn in range(len(cuts))]
-    assert len({each.tobytes() for each in cuts}) == len(cuts), "every turn draws other plays"
-    for each in cuts[label_days.SITTING_ROUNDS:]:
-        cut, came = label_days.cut_at(users, each), np.diff(plays_after(users, each).offsets)
-        assert (cut.event_us < each[ragged.row_of(cut.offsets)]).all(), "a list never knows its answer"
-        assert (each >= midnight_us(days.start(AS_OF))).all(), "nor is it older than its features"
-        assert (came[label_days.plays_in(users, midnight_us(days.start(AS_OF))) > 0] > 0).all()
-
-
-def test_lists_of_midnights_and_many_lists_get_hidden_layers() -> None:
-    assert ranker_settings(299, False).hidden == () and ranker_settings(300, False).hidden
-    assert ranker_settings(3_000, True).hidden == () and ranker_settings(3_000, True, many=True).hidden
-    assert (ranker_settings(300, False).prior, ranker_settings(3_000, True, many=True).prior) == (0.0, 1.0)
-
-
-def test_personal_cuts_leave_something_on_both_sides() -> None:
+@pytest.mark.parametrize("turn", range(3))
+def test_a_list_in_a_sitting_knows_what_came_before_it_and_nothing_else(turn: int) -> None:
     users = random_users(random_night(200), 60, plays=30)
-    days = label_days.LabelDays(10, True)
-    cuts = label_days.cuts(users, AS_OF, days)
-    inside = cuts > midnight_us(AS_OF) - 10 * DAY_US
-    known = np.diff(label_days.cut_at(users, cuts).offsets)
-    later = np.diff(plays_after(users, cuts).offsets)
-    assert inside.any() and (known[inside] >= 1).all() and (later[inside] >= 1).all()
+    start, end = midnight_us(AS_OF) - 10 * DAY_US, midnight_us(AS_OF) - 4 * DAY_US
+    cut, after = label_days.cut_in_sitting(users, start, end, turn)
+    listed = 0
+    for user in range(users.size):
+        plays = slice(users.offsets[user], users.offsets[user + 1])
+        known = cut.event_us[cut.offsets[user]:cut.offsets[user + 1]]
+        times, arrived, later = users.event_us[plays], users.arrived_us[plays], after[plays]
+        if later.any():
+            first = int(np.argmax(later))
+            listed, asked = listed + 1, cut.asked_us[user]
+            assert later[first:].all(), "every play from the cut on is an answer"
+            assert first >= label_days.FEWEST_KNOWN and start <= times[first] == asked < end
+            assert np.array_equal(known, times[:first][arrived[:first] <= asked])
+        else:
+            assert np.array_equal(known, times[(times < start) & (arrived < start)])
+    assert listed > 20
+
+
+def test_turns_cut_at_other_plays() -> None:
+    users = random_users(random_night(200), 60, plays=30)
+    asked = [label_days.cut_in_sitting(users, midnight_us(AS_OF) - 20 * DAY_US, midnight_us(AS_OF), turn)[0].asked_us
+             for turn in range(4)]
+    assert len({each.tobytes() for each in asked}) == 4
+
+
+def test_a_sitting_is_cut_between_plays_of_one_instant_in_their_pinned_order() -> None:
+    """The lines of an invoice carry one time: what was put in the basket first tells what comes next."""
+    users = watching({1: [10, 11, 12, 13, 14, 15]})
+    at_once = np.full(6, midnight_us(AS_OF) - DAY_US)
+    users = replace(users, event_us=at_once, arrived_us=at_once)
+    cuts = set()
+    for turn in range(20):
+        cut, after = label_days.cut_in_sitting(users, midnight_us(AS_OF) - 2 * DAY_US, midnight_us(AS_OF), turn)
+        assert cut.video_ids.tolist() + users.video_ids[after].tolist() == [10, 11, 12, 13, 14, 15]
+        assert hours_since_play(cut).tolist() == [0]
+        cuts.add(len(cut.video_ids))
+    assert cuts == {3, 4, 5}
+
+
+def test_many_lists_get_hidden_layers_and_sparse_logs_a_prior() -> None:
+    assert ranker_settings(299, label_days.LabelDays(7)).hidden == ()
+    assert ranker_settings(300, label_days.LabelDays(7)).hidden
+    assert [ranker_settings(300, label_days.LabelDays(7, sparse)).prior for sparse in (False, True)] == [0.0, 1.0]
+
+
+def test_a_ranker_is_the_mean_of_its_steps() -> None:
+    """Of one epoch, exactly; nothing is averaged in from before the first step."""
+    steps = []
+    examples, settings = lists(60, True), RankerSettings(epochs=1, hidden=())
+    original = torch.optim.AdamW.step
+
+    def step(optimizer: torch.optim.AdamW, *arguments: object, **named: object) -> object:
+        told = original(optimizer, *arguments, **named)
+        steps.append(optimizer.param_groups[0]["params"][-1].detach().clone())
+        return told
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", step)
+        made = ranker.fit(examples, settings, False, lambda _: None)
+    mean = torch.stack(steps).double().mean(0).float()
+    assert len(steps) >= 20 and torch.allclose(made.network.straight.weight, mean, atol=1e-6)

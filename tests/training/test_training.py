@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from funnel.night import BASELINES, load_histories, load_night
+from funnel.night import BASELINES, Night, Users, load_histories, load_night
 from jobs import train
 from lake import lineage, numbered_log, snapshot
 from lake.hashing import sha256_of
 from lake.refusal import Refusal
 from tests.training import planted
 from tests.training.conftest import TRAIN
-from training import bundle, needs, registry, session
+from training import bundle, fitting, label_lists, lists, needs, registry, session
+from training.label_days import LabelDays
 
 
 @pytest.fixture
@@ -33,6 +34,32 @@ def test_planted_structure_is_learned(learned: dict) -> None:
     ndcg = learned["judged"]["ndcg@10"]
     assert learned["decision"] == "promoted" and learned["judged"]["users"] >= 200
     assert all(ndcg["model"]["value"] >= 3 * ndcg[name]["value"] for name in BASELINES)
+
+
+def test_lists_know_what_their_night_knew(learned: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every list the ranker learns from, as it is asked for: nothing from its night on is known of others, and of the
+    user what came before the answer; answers are all that came later."""
+    material, days = fitting.load(planted.AS_OF), LabelDays(planted.HELD_OUT)
+    model = bundle.load(snapshot.find(needs.plan(planted.AS_OF)))
+    asked, make = [], lists.make
+
+    def watched(night: Night, cut: Users, plays: lists.Plays, *rest: object) -> lists.ListExamples:
+        asked.append((night, cut, plays))
+        return make(night, cut, plays, *rest)
+
+    monkeypatch.setattr(lists, "make", watched)
+    made = label_lists.make(material.night, material.users, days, model.retrieval, 1)
+    assert len(asked) == 4 * (1 + label_lists.SITTINGS) and len(made.user_ids) > 300
+    assert [night.as_of for night, *_ in asked[::1 + label_lists.SITTINGS]] == days.nights(planted.AS_OF)
+    for number, (night, cut, plays) in enumerate(asked):
+        before = np.bincount(material.night.index_of(cut.video_ids[cut.event_us < night.as_of_us]), minlength=night.size)
+        assert np.array_equal(night.popularity["all"], before) or number % (1 + label_lists.SITTINGS)
+        assert night.popularity["all"].sum() == (material.users.event_us < night.as_of_us).sum()
+        knows, answers = np.diff(cut.offsets), np.diff(plays.offsets)
+        latest = cut.event_us[np.maximum(cut.offsets[1:] - 1, 0)]
+        in_sitting = number % (1 + label_lists.SITTINGS) and answers > 0
+        assert (latest < np.where(in_sitting, cut.asked_us, night.as_of_us))[knows > 0].all()
+        assert (knows + answers == np.diff(material.users.offsets))[answers > 0].all()
 
 
 def test_noise_is_not_learned(noise: dict) -> None:
