@@ -11,7 +11,6 @@ fit, to make the training lists and fit the ranker; list, for a thousand users. 
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, fields, replace

@@ -50,8 +50,8 @@ def card(as_of: str, identity: str, facts: dict) -> str:
         "" if facts["promoted"] else "Not refitted: the registered weights are the judged ones.",
         "## Learned from", "",
         f"- {facts['plays']:,} plays of {facts['users']:,} users, {facts['videos']:,} known videos",
-        f"- lists of the last {facts['label_days']} days before the fit: of {facts['nights']} of its nights, and in the "
-        "middle of what users watched",
+        f"- lists of the last {facts['label_days']} days before the fit: as {facts['nights']} of their nights would have "
+        "made them, and in the middle of what users watched",
         f"- heads: {', '.join(facts['heads'])}" + _lacking(facts["heads"]), "",
         "## Use and limits", "",
         "Lists for people with a history; everyone else gets the popular list. `play` means: plays it, given that the "

@@ -18,7 +18,19 @@ from funnel.rewind import rewind
 from funnel.users import Users
 from lake import lineage, snapshot
 from lake.dates import midnight_us
-from training import evaluation, label_days, label_lists, lists, loop, ranker, response, sequences, settings, vocabulary, warm_start
+from training import (
+    evaluation,
+    label_days,
+    label_lists,
+    lists,
+    loop,
+    ranker,
+    response,
+    sequences,
+    settings,
+    vocabulary,
+    warm_start,
+)
 from training.bundle import Bundle
 from training.fitted import FittedRetrieval
 from training.known_videos import KnownVideos, known_videos
@@ -102,7 +114,7 @@ class Validation:
 def _validation(night: Night, users: Users, days: LabelDays) -> Validation | None:
     """Lists of the first night of the label days, where a log is sparse those of a sitting."""
     if days.sparse:
-        cut, after = label_days.cut_in_sitting(users, night.as_of_us, int(users.event_us.max()) + 1, 0)
+        cut, after = label_days.cut_in_sitting(users, night.as_of_us, np.iinfo(np.int64).max, 0)
     else:
         cut, after = label_days.cut_at(users, night.as_of_us), users.event_us >= night.as_of_us
     plays = lists.plays_of(users, after)

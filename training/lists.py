@@ -69,11 +69,12 @@ def make(night: Night, cut: Users, plays: Plays, fitted: FittedRetrieval, seed: 
 
     night: as known at the first cut. cut: users as known at theirs, with features. plays: of the same users.
     """
-    retrieval, near = retrieval_of(fitted, night), neighbours(night, cut)
     rng = np.random.default_rng(seed)
     rows = np.flatnonzero((np.diff(cut.offsets) > 0) & (np.diff(plays.offsets) > 0))
     rows = np.sort(rng.permutation(rows)[:most])
-    parts = []
+    if not len(rows):
+        return _useful([])
+    retrieval, near, parts = retrieval_of(fitted, night), neighbours(night, cut), []
     for piece in pieces(len(rows), USERS_AT_ONCE):
         users = take_users(cut, rows[piece])
         flat, offsets = ragged.take(plays.offsets, rows[piece])
