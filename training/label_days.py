@@ -22,18 +22,20 @@ NIGHTS = 4
 
 @dataclass(frozen=True)
 class LabelDays:
-    """sparse: too few users were there before a horizon of a night and in it."""
+    """sparse: too few users were there before a horizon of a night and in it. night_count: 4, or 1 where the first night
+    alone asks enough users: the retrieval model of the lists is as fresh there as a night's, and older at later ones."""
 
     days: int
     sparse: bool = False
+    night_count: int = NIGHTS
 
     def start(self, as_of: date) -> date:
         """The midnight that the retrieval model of the lists knows nothing after."""
         return as_of - timedelta(days=self.days)
 
     def nights(self, as_of: date) -> list[date]:
-        """The midnights that lists are made at, up to four, evenly over the days; the first is their start."""
-        count = min(NIGHTS, self.days)
+        """The midnights that lists are made at, evenly over the days; the first is their start."""
+        count = min(self.night_count, self.days)
         return [self.start(as_of) + timedelta(days=n * self.days // count) for n in range(count)]
 
 
@@ -48,8 +50,9 @@ def choose(users: Users, as_of: date, horizon_days: int) -> LabelDays:
     while True:
         start = end - days * DAY_US
         there = cut_at(users, start)
-        if int(((np.diff(there.offsets) > 0) & (plays_in(users, start) > 0)).sum()) >= enough:
-            return LabelDays(days)
+        asked = int(((np.diff(there.offsets) > 0) & (plays_in(users, start) > 0)).sum())
+        if asked >= enough:
+            return LabelDays(days, night_count=1 if asked >= MOST_NEEDED else NIGHTS)
         wider = (users.event_us >= end - 2 * days * DAY_US).mean() if len(users.event_us) else 1.0
         if wider > LARGEST_SHARE or 2 * days > longest:
             return LabelDays(days, True)

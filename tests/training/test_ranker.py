@@ -107,6 +107,13 @@ def test_label_days_widen_for_a_sparse_log_and_have_nights_evenly() -> None:
     assert label_days.LabelDays(1).nights(AS_OF) == [AS_OF - timedelta(days=1)]
 
 
+def test_the_first_night_alone_teaches_where_it_asks_enough_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    users = random_users(random_night(200), 900, plays=40)
+    monkeypatch.setattr(label_days, "MOST_NEEDED", 400)
+    days = label_days.choose(users, AS_OF, 7)
+    assert days == label_days.LabelDays(7, night_count=1) and days.nights(AS_OF) == [days.start(AS_OF)]
+
+
 @pytest.mark.parametrize("turn", range(3))
 def test_a_list_in_a_sitting_knows_what_came_before_it_and_nothing_else(turn: int) -> None:
     users = random_users(random_night(200), 60, plays=30)
