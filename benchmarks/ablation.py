@@ -180,7 +180,7 @@ def fitted(ready: Ready, part: Part) -> ranker.FittedRanker:
     examples = label_lists.make(ready.material.night, users, days, ready.earlier, ready.earlier.settings.seed + part.again,
                                 without(lists.LIST_RULES, part))
     examples.features[:, places(part)] = 0
-    plan = settings.ranker_settings(len(examples.user_ids), days)
+    plan = settings.ranker_settings(len(examples.user_ids), days.sparse)
     return ranker.fit(examples, replace(plan, seed=plan.seed + part.again), True, lambda _: None)
 
 

@@ -82,7 +82,7 @@ def fit(material: Material, days: LabelDays, chosen: Chosen | None, earlier: Fit
         truth = _validation(rewind(material.night, before, start), users, days) if chosen is None else None
         earlier = fit_retrieval(before, material.videos, plan, "retrieval before the label days", truth, report)
     examples = label_lists.make(material.night, users, days, earlier, plan.seed)
-    found = chosen.ranker if chosen else at_most(passes, settings.ranker_settings(len(examples.user_ids), days))
+    found = chosen.ranker if chosen else at_most(passes, settings.ranker_settings(len(examples.user_ids), days.sparse))
     play = ranker.fit(examples, found, chosen is None, report)
     answers = response.fit(_responses(material.as_of), at_most(passes, settings.RankerSettings()),
                            chosen.response_epochs if chosen else None, report)

@@ -17,19 +17,9 @@ def dates_of(as_of: date, holdout_days: int = HOLDOUT_DAYS) -> tuple[date, date]
     return as_of - timedelta(days=holdout_days), as_of
 
 
-def needed_tables(as_of: date, holdout_days: int = HOLDOUT_DAYS) -> list[tuple[str, date]]:
-    """(table, as_of) of every snapshot that `jobs.train` reads, in an order they can be built in.
-
-    How far back the label days reach depends on the log: lineage.Missing while the histories of the first date are
-    not built; ask again then.
-    """
-    both = dates_of(as_of, holdout_days)
-    wanted = [(name, day) for day in both for name in TABLES]
-    return wanted + [("feature_snapshots", day) for day in sorted({*list_dates(as_of, holdout_days)} - {*both})]
-
-
 def list_dates(as_of: date, holdout_days: int = HOLDOUT_DAYS) -> list[date]:
-    """The dates whose feature snapshots the training lists of both fits read."""
+    """The dates whose feature snapshots the training lists of both fits read. How far back they reach depends on the log:
+    lineage.Missing while the histories of the first fit are not built."""
     judged, last = dates_of(as_of, holdout_days)
     days = label_days.choose(load_histories(judged), judged, holdout_days)
     return [*days.nights(judged), *days.nights(last)]

@@ -84,7 +84,7 @@ def _outcome(material: Material, days: LabelDays, judged: Bundle, refitted: Bund
         "judged_since": material.as_of.isoformat(), "heads": heads,
         "reliability": {"play": used.ranker.reliability} | (used.response.reliability if used.response else {}),
         "users": material.users.size, "plays": len(material.users.video_ids), "videos": len(material.videos.video_ids),
-        "label_days": days.days, "sparse": days.sparse, "nights": len(days.nights(material.as_of)),
+        "label_days": days.days, "nights": len(days.nights(material.as_of)),
         "retrieval": asdict(used.retrieval.settings), "ranker": asdict(used.ranker.settings),
         "epochs": [{"stage": epoch.stage, "number": epoch.number, "values": epoch.values} for epoch in epochs]}
     described = bundle.describe(registered, told, {"facts": {"metrics": metrics_of(facts)}})

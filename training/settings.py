@@ -3,9 +3,7 @@
 import math
 from dataclasses import asdict, dataclass
 
-from training.label_days import LabelDays
-
-SCALING = 8  # raise it when the functions below choose otherwise, or the models themselves change
+SCALING = 9  # raise it when the functions below choose otherwise, or the models themselves change
 
 
 @dataclass(frozen=True)
@@ -67,12 +65,12 @@ def retrieval_settings(plays: int, users: int, videos: int) -> RetrievalSettings
     )
 
 
-def ranker_settings(lists: int, days: LabelDays) -> RankerSettings:
+def ranker_settings(lists: int, sparse: bool) -> RankerSettings:
     """Settings for so many training lists: a straight line below 300. Where a log is sparse, and in a straight line, the
     ranker begins as a sum of sources and popularity."""
     if lists < 300:
         return RankerSettings(hidden=(), epochs=20, weight_decay=0.0, learning_rate=3e-3, prior=1.0, strength=1000.0)
-    return RankerSettings(hidden=(64, 32), dropout=0.3, prior=float(days.sparse))
+    return RankerSettings(hidden=(64, 32), dropout=0.3, prior=float(sparse))
 
 
 def declared() -> dict[str, object]:

@@ -47,7 +47,7 @@ def test_a_prior_that_is_too_sure_is_softened_before_anything_is_learned() -> No
     watched[::30] = True
     made = ranker.fit(ListExamples(features, watched.astype(np.float32), np.ones(rows, np.float32),
                                    ragged.offsets_of(np.full(300, 30)), np.arange(300)),
-                      RankerSettings(hidden=(), epochs=20, weight_decay=0.0, prior=1.0, strength=1000.0), True, lambda _: None)
+                      ranker_settings(299, True), True, lambda _: None)
     believed = made.network.prior[0].numpy()
     assert 0.1 < believed[FEATURE_NAMES.index("explained_share")] < 0.6 and (believed != 0).sum() == len(ranker.PRIOR)
     assert made.network.straight.weight.detach().abs().max() < 0.1
@@ -117,6 +117,8 @@ def test_the_first_night_alone_teaches_where_it_asks_enough_users(monkeypatch: p
 @pytest.mark.parametrize("turn", range(3))
 def test_a_list_in_a_sitting_knows_what_came_before_it_and_nothing_else(turn: int) -> None:
     users = random_users(random_night(200), 60, plays=30)
+    late_us = np.random.default_rng(turn).integers(0, 3 * DAY_US, len(users.event_us))
+    users = replace(users, arrived_us=users.event_us + late_us)
     start, end = midnight_us(AS_OF) - 10 * DAY_US, midnight_us(AS_OF) - 4 * DAY_US
     cut, after = label_days.cut_in_sitting(users, start, end, turn)
     listed = 0
@@ -157,9 +159,8 @@ def test_a_sitting_is_cut_between_plays_of_one_instant_in_their_pinned_order() -
 
 
 def test_many_lists_get_hidden_layers_and_sparse_logs_a_prior() -> None:
-    assert ranker_settings(299, label_days.LabelDays(7)).hidden == ()
-    assert ranker_settings(300, label_days.LabelDays(7)).hidden
-    assert [ranker_settings(300, label_days.LabelDays(7, sparse)).prior for sparse in (False, True)] == [0.0, 1.0]
+    assert ranker_settings(299, False).hidden == () and ranker_settings(300, False).hidden
+    assert [ranker_settings(300, sparse).prior for sparse in (False, True)] == [0.0, 1.0]
 
 
 def test_a_ranker_is_the_mean_of_its_steps() -> None:

@@ -41,16 +41,22 @@ def test_lists_know_what_their_night_knew(learned: dict, monkeypatch: pytest.Mon
     user what came before the answer; answers are all that came later."""
     material, days = fitting.load(planted.AS_OF), LabelDays(planted.HELD_OUT)
     model = bundle.load(snapshot.find(needs.plan(planted.AS_OF)))
-    asked, make = [], lists.make
+    asked, read, make, live = [], [], lists.make, label_lists.with_features
 
     def watched(night: Night, cut: Users, plays: lists.Plays, *rest: object) -> lists.ListExamples:
         asked.append((night, cut, plays))
         return make(night, cut, plays, *rest)
 
+    def with_features(cut: Users, manifest: snapshot.Manifest) -> Users:
+        read.append(manifest.as_of)
+        return live(cut, manifest)
+
     monkeypatch.setattr(lists, "make", watched)
+    monkeypatch.setattr(label_lists, "with_features", with_features)
     made = label_lists.make(material.night, material.users, days, model.retrieval, 1)
     assert len(asked) == 4 * (1 + label_lists.SITTINGS) and len(made.user_ids) > 300
     assert [night.as_of for night, *_ in asked[::1 + label_lists.SITTINGS]] == days.nights(planted.AS_OF)
+    assert read == [night.as_of for night, *_ in asked], "features are those of the list's own midnight"
     for number, (night, cut, plays) in enumerate(asked):
         before = np.bincount(material.night.index_of(cut.video_ids[cut.event_us < night.as_of_us]), minlength=night.size)
         assert np.array_equal(night.popularity["all"], before) or number % (1 + label_lists.SITTINGS)
@@ -60,6 +66,13 @@ def test_lists_know_what_their_night_knew(learned: dict, monkeypatch: pytest.Mon
         in_sitting = number % (1 + label_lists.SITTINGS) and answers > 0
         assert (latest < np.where(in_sitting, cut.asked_us, night.as_of_us))[knows > 0].all()
         assert (knows + answers == np.diff(material.users.offsets))[answers > 0].all()
+
+
+def test_lists_are_bounded(learned: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    material, days = fitting.load(planted.AS_OF), LabelDays(planted.HELD_OUT)
+    model = bundle.load(snapshot.find(needs.plan(planted.AS_OF)))
+    monkeypatch.setattr(label_lists, "MOST_LISTS", 80)
+    assert 40 < len(label_lists.make(material.night, material.users, days, model.retrieval, 1).user_ids) <= 80
 
 
 def test_noise_is_not_learned(noise: dict) -> None:
