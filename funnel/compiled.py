@@ -163,6 +163,15 @@ def followed(row: np.ndarray, video: np.ndarray, video_offsets: np.ndarray, vide
 
 
 @njit(cache=True)
+def largest(weights: np.ndarray, ids: np.ndarray, scores: np.ndarray, held: np.ndarray) -> None:
+    """The same for the n largest positive numbers of each row of f32[V, V], of which nothing is left."""
+    every = np.arange(weights.shape[1])
+    keys = np.empty(ROOM * ids.shape[1], np.uint64)
+    for row in range(len(weights)):
+        held[row] = _strongest(weights[row], every, len(every), keys, scores[row], ids[row])
+
+
+@njit(cache=True)
 def _strongest(total: np.ndarray, touched: np.ndarray, count: int, keys: np.ndarray, scores: np.ndarray,
                ids: np.ndarray) -> int:
     """Keep the best positive totals of the first `count` touched, in order, and set all of them to 0 again."""

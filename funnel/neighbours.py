@@ -10,8 +10,6 @@ from scipy import sparse
 from funnel import compiled, explained, ragged
 from funnel.night import Night, Users
 
-BLOCK = 2048
-
 
 @dataclass(frozen=True)
 class NeighbourRules:
@@ -66,11 +64,9 @@ def _explained(night: Night, users: Users, rules: NeighbourRules) -> sparse.csr_
     watched = sparse.csr_matrix((np.ones(int(there.sum()), np.float32), seen[there],
                                  ragged.keep(users.seen_offsets, there)), shape=(users.size, night.size))
     videos, between = explained.weights(watched, rules.ridge)
-    blocks = [_strongest(sparse.csr_matrix(np.maximum(between[start:start + BLOCK], 0)), rules.explained_keep)
-              for start in range(0, len(videos), BLOCK)]
-    if not blocks:
-        return sparse.csr_matrix((night.size, night.size), dtype=np.float32)
-    kept = sparse.vstack(blocks, format="coo")
+    best = _Best.of(len(videos), rules.explained_keep)
+    compiled.largest(between, best.ids, best.scores, best.held)
+    kept = best.matrix().tocoo()
     return _sorted(sparse.csr_matrix((kept.data, (videos[kept.row], videos[kept.col])), shape=(night.size, night.size)))
 
 
@@ -115,20 +111,6 @@ def _same_creator(night: Night, rules: NeighbourRules) -> sparse.csr_matrix:
                                (code_of_best[top], best[top])), shape=(len(creators), night.size))
     member = sparse.csr_matrix((np.ones(len(known), np.float32), (known, code)), shape=(night.size, len(creators)))
     return _sorted(member @ table)
-
-
-def _strongest(matrix: sparse.csr_matrix, keep: int) -> sparse.csr_matrix:
-    """The `keep` largest positive entries of each row (at most 4,096 rows), ties by video."""
-    matrix.eliminate_zeros()
-    matrix.sort_indices()
-    offsets = matrix.indptr.astype(np.int64)
-    row, place = ragged.order_by_score(ragged.row_of(offsets), ragged.place_in_row(offsets), matrix.data)
-    top = ragged.place_in_row(offsets) < keep
-    chosen = np.sort((offsets[row] + place)[top])
-    kept = np.zeros(matrix.nnz, bool)
-    kept[chosen] = True
-    return sparse.csr_matrix((matrix.data[chosen], matrix.indices[chosen], ragged.keep(offsets, kept)),
-                             shape=matrix.shape)
 
 
 def _sorted(matrix: sparse.csr_matrix) -> sparse.csr_matrix:

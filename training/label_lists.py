@@ -20,8 +20,8 @@ def make(night: Night, users: Users, days: LabelDays, fitted: FittedRetrieval, s
     """Lists of the label days before night.as_of, at most 10,000, by a retrieval model that was fitted before these days.
 
     Each night brings a list of every user who was there before it and came later, all later plays alike; and until the next
-    night four of every user who came, cut in the middle of that, the next play counting most and each later one a tenth
-    less. Both know popularity and features of the night, and neighbours from histories as they were cut. users: whole
+    night one of every user who came, cut in the middle of that, the next play counting most and each later one a tenth
+    less; cut again, up to four times, until these are half of what may be. Both know popularity and features of the night, and neighbours from histories as they were cut. users: whole
     histories as of night.as_of. lineage.Missing when feature_snapshots of `days.nights` are not built.
     """
     nights, parts = days.nights(night.as_of), []
@@ -32,8 +32,12 @@ def make(night: Night, users: Users, days: LabelDays, fitted: FittedRetrieval, s
         then = rewind(night, known, day)
         plays = lists.plays_of(users, users.event_us >= midnight_us(day))
         parts.append(lists.make(then, with_features(known, manifest), plays, fitted, seed, rules, most))
+        left = most
         for turn in range(SITTINGS):
             cut, after = cut_in_sitting(users, midnight_us(day), midnight_us(end), turn)
             plays = lists.plays_of(users, after, KEPT_PER_PLAY)
-            parts.append(lists.make(then, with_features(cut, manifest), plays, fitted, seed, rules, most // SITTINGS))
+            parts.append(lists.make(then, with_features(cut, manifest), plays, fitted, seed, rules, left))
+            left -= len(parts[-1].user_ids)
+            if left <= most // 2:
+                break
     return lists.together(parts)

@@ -53,6 +53,7 @@ def test_lists_know_what_their_night_knew(learned: dict, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(lists, "make", watched)
     monkeypatch.setattr(label_lists, "with_features", with_features)
+    monkeypatch.setattr(label_lists, "MOST_LISTS", 100_000)  # so that no night has enough of them before its fourth sitting
     made = label_lists.make(material.night, material.users, days, model.retrieval, 1)
     assert len(asked) == 4 * (1 + label_lists.SITTINGS) and len(made.user_ids) > 300
     assert [night.as_of for night, *_ in asked[::1 + label_lists.SITTINGS]] == days.nights(planted.AS_OF)
@@ -69,10 +70,14 @@ def test_lists_know_what_their_night_knew(learned: dict, monkeypatch: pytest.Mon
 
 
 def test_lists_are_bounded(learned: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And sittings are not cut again where one cut has brought enough of them."""
     material, days = fitting.load(planted.AS_OF), LabelDays(planted.HELD_OUT)
-    model = bundle.load(snapshot.find(needs.plan(planted.AS_OF)))
+    model, make, made = bundle.load(snapshot.find(needs.plan(planted.AS_OF))), lists.make, []
     monkeypatch.setattr(label_lists, "MOST_LISTS", 80)
-    assert 40 < len(label_lists.make(material.night, material.users, days, model.retrieval, 1).user_ids) <= 80
+    monkeypatch.setattr(lists, "make", lambda *told: made.append(make(*told)) or made[-1])
+    found = label_lists.make(material.night, material.users, days, model.retrieval, 1)
+    assert 40 < len(found.user_ids) == sum(len(each.user_ids) for each in made) <= 80
+    assert 4 * 2 <= len(made) < 4 * 3
 
 
 def test_noise_is_not_learned(noise: dict) -> None:
