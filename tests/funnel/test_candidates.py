@@ -191,8 +191,9 @@ def test_lately_asks_for_the_last_twenty_plays_fading() -> None:
 def test_only_the_strongest_neighbours_are_kept() -> None:
     night = random_night(60)
     users = random_users(night, 50)
-    every = neighbours(night, users, NeighbourRules(keep=60)).co_watched.toarray()
-    few = neighbours(night, users, NeighbourRules(keep=5)).co_watched.toarray()
-    for row, kept in zip(every, few, strict=True):
+    every = neighbours(night, users, NeighbourRules(keep=60, explained_keep=60))
+    few = neighbours(night, users, NeighbourRules(keep=5, explained_keep=5))
+    rows = np.vstack([every.co_watched.toarray(), every.explained.toarray()])
+    for row, kept in zip(rows, np.vstack([few.co_watched.toarray(), few.explained.toarray()]), strict=True):
         best = [n for n in np.lexsort((np.arange(60), -row))[:5] if row[n] > 0]
         assert np.flatnonzero(kept).tolist() == sorted(best)
