@@ -36,7 +36,19 @@ from jobs import build
 from jobs.command import say
 from lake import lineage, snapshot
 from lake.dates import midnight_us
-from training import evaluation, fitting, label_days, label_lists, lists, metrics, needs, ranker, response, settings
+from training import (
+    evaluation,
+    fitting,
+    label_days,
+    label_lists,
+    lists,
+    metrics,
+    needs,
+    neighbour_choice,
+    ranker,
+    response,
+    settings,
+)
 from training.bundle import Bundle
 from training.fitted import FittedRetrieval
 from training.response import FittedResponse
@@ -158,14 +170,15 @@ def prepared(as_of: date) -> Ready:
     rows = snapshot.read(lineage.resolve("training_examples", as_of), columns=response.TABLE_COLUMNS)
     answers = response.fit(response.of_table(rows), settings.RankerSettings(), None, lambda _: None)
     known = load_users(as_of)
-    return Ready(material, earlier, final, answers, known, neighbours(material.night, known))
+    rules = neighbour_choice.choose(material.night, users, days)
+    return Ready(material, earlier, final, answers, known, neighbours(material.night, known, rules))
 
 
 def variant(ready: Ready, split: Split, part: Part) -> tuple[dict[str, np.ndarray], float, float]:
     """Values per judged user, seconds to fit the ranker, seconds to list a thousand users."""
     begun = time.process_time()
     play = fitted(ready, part) if part.ranked else ranker.by_retrieval(settings.RankerSettings())
-    model = Bundle(ready.final, play, ready.answers if part.answers and part.ranked else None)
+    model = Bundle(ready.final, play, ready.answers if part.answers and part.ranked else None, ready.near.rules)
     made = time.process_time()
     found = listed(ready, split, part, model)
     hits, relevant = metrics.hits_of(found, split.offsets, split.truth), np.diff(split.offsets)
@@ -178,7 +191,7 @@ def fitted(ready: Ready, part: Part) -> ranker.FittedRanker:
     users = ready.material.users
     days = label_days.choose(users, ready.material.as_of, needs.HOLDOUT_DAYS)
     examples = label_lists.make(ready.material.night, users, days, ready.earlier, ready.earlier.settings.seed + part.again,
-                                without(lists.LIST_RULES, part))
+                                ready.near.rules, without(lists.LIST_RULES, part))
     examples.features[:, places(part)] = 0
     plan = settings.ranker_settings(len(examples.user_ids), days.sparse)
     return ranker.fit(examples, replace(plan, seed=plan.seed + part.again), True, lambda _: None)

@@ -47,7 +47,7 @@ def lists(as_of: date, material: object, made: object, user_ids: np.ndarray, at_
 
     users, night = load_users(as_of), material.night
     users = replace(users, asked_us=last_play_us(users)) if at_last_play else users
-    lister = evaluation.funnel(night, users, made.video_vectors(night), made.user_vectors, made.score)
+    lister = evaluation.funnel(night, users, made)
     rows = index_in(users.user_ids, user_ids)
     found = [lister(take_users(users, rows[piece])) for piece in pieces(len(rows), evaluation.USERS_AT_ONCE)]
     places = np.concatenate([np.zeros((0, evaluation.LENGTH), np.int64), *found])

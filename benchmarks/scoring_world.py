@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from funnel import ragged
+from funnel.neighbours import NeighbourRules
 from lake import lineage, numbered_log, snapshot, writing
 from lake.columns import TIMESTAMP
 from lake.dates import DAY_US, midnight_us
@@ -187,13 +188,13 @@ def _whole(name: str, columns: dict) -> pa.Table:
 
 def _promote(size: Size) -> None:
     """Commit a bundle as the model of the night, and enter it in the promotion log."""
-    from training import bundle
+    from training import bundle, model_file
 
     files, told = bundle.files(_bundle(size))
     plan = snapshot.Plan("model", AS_OF, {"size": str(size)})
     with writing.attempt_at(plan) as attempt:
         parts = [writing.write_file(attempt, name, content) for name, content in
-                 {**files, "model.json": bundle.describe(told, told, {})}.items()]
+                 {**files, model_file.NAME: model_file.describe(told, told, {})}.items()]
         made = writing.commit(attempt, parts, [])
     numbered_log.append("promotions", lambda _: {"as_of": AS_OF.isoformat(), "identity": made.identity,
                                                  "content_hash": made.content_hash, "decision": "promoted"})
@@ -231,7 +232,7 @@ def _bundle(size: Size) -> object:
     play = FittedRanker(heads(len(FEATURE_NAMES), ("play",)), Calibration(), ranking, [])
     answers = FittedResponse(heads(len(response.NAMES), response.HEADS),
                              {name: Calibration() for name in response.HEADS}, 1, {})
-    return Bundle(FittedRetrieval.of(model.eval(), names, plan, night), play, answers)
+    return Bundle(FittedRetrieval.of(model.eval(), names, plan, night), play, answers, NeighbourRules())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from funnel.night import Night, Users
 @dataclass(frozen=True)
 class NeighbourRules:
     """keep, explained_keep: neighbours per video. `ridge` (of explained.py) reads everything seen, the others the kept
-    histories. shrink: pulls rare pairs down."""
+    histories. shrink: pulls rare pairs down. whole_fade, lately_fade: what a play weighs of the next newer one where the
+    whole history asks for neighbours and where the last plays do; a training chooses both, and the ridge."""
 
     keep: int = 50
     shrink: float = 10.0
@@ -22,16 +23,20 @@ class NeighbourRules:
     ridge: float = 300.0
     explained_keep: int = 200
     creator_keep: int = 10
+    whole_fade: float = 0.99
+    lately_fade: float = 0.8
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Sparse f32[V, V], a row's entries in ascending video order: from a watched video to candidates."""
+    """Sparse f32[V, V], a row's entries in ascending video order: from a watched video to candidates. rules: what they
+    were made by, and are to be asked by."""
 
     co_watched: sparse.csr_matrix
     explained: sparse.csr_matrix
     followed: sparse.csr_matrix
     creator: sparse.csr_matrix
+    rules: NeighbourRules
 
 
 def neighbours(night: Night, users: Users, rules: NeighbourRules = NeighbourRules()) -> Neighbours:
@@ -41,9 +46,9 @@ def neighbours(night: Night, users: Users, rules: NeighbourRules = NeighbourRule
     with ThreadPoolExecutor(1) as beside:  # the inverse of `explained` takes as long as the loops of the two others
         together = beside.submit(_co_watched, row, video, users.size, night.size, rules)
         follows = beside.submit(_followed, row, video, night.size, rules)
-        explaining = _explained(night, users, rules)
+        explaining = explained_by(night, users, rules)
     return Neighbours(co_watched=together.result(), explained=explaining, followed=follows.result(),
-                      creator=_same_creator(night, rules))
+                      creator=_same_creator(night, rules), rules=rules)
 
 
 def _co_watched(row: np.ndarray, video: np.ndarray, users: int, videos: int,
@@ -57,7 +62,7 @@ def _co_watched(row: np.ndarray, video: np.ndarray, users: int, videos: int,
     return best.matrix()
 
 
-def _explained(night: Night, users: Users, rules: NeighbourRules) -> sparse.csr_matrix:
+def explained_by(night: Night, users: Users, rules: NeighbourRules) -> sparse.csr_matrix:
     """The strongest weights of `explained.weights` over everything these users ever saw."""
     seen = night.index_of(users.seen_video_ids)
     there = seen >= 0

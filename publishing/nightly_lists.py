@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from funnel import ragged
 from funnel.lists import funnel_rules, ranked_lists, rows_of
-from funnel.neighbours import Neighbours, neighbours
+from funnel.neighbours import NeighbourRules, Neighbours, neighbours
 from funnel.night import Night, NightTables, load_histories, load_night, load_users
 from funnel.retrieval import Retrieval
 from funnel.users import Users, take_users
@@ -22,6 +22,7 @@ from lake.hashing import BUCKETS, bucket_of
 from lake.snapshot import Manifest
 from lake.tables import table
 from publishing.baseline import baseline_rows
+from training import model_file
 
 NEIGHBOUR_PLAYS = 5_000_000
 USERS_READ = 50_000
@@ -71,10 +72,13 @@ class Loaded:
 def shared_by_workers(task: Task) -> Shared:
     """The night of a task, and the neighbours that its model's lists need."""
     night = load_night(task.tables.as_of, tables=task.tables)
-    return Shared(night, night_neighbours(night, task.tables) if task.model else None)
+    if task.model is None:
+        return Shared(night, None)
+    rules = model_file.neighbour_rules(model_file.part_of(task.model))
+    return Shared(night, night_neighbours(night, task.tables, rules))
 
 
-def night_neighbours(night: Night, tables: NightTables) -> Neighbours:
+def night_neighbours(night: Night, tables: NightTables, rules: NeighbourRules) -> Neighbours:
     """Neighbours from the histories of whole groups of buckets, as many as hold about five million plays: a fixed
     random sample of a large service's users, all of a small one's."""
     parts, known, count = [], 0, groups(tables)
@@ -91,7 +95,7 @@ def night_neighbours(night: Night, tables: NightTables) -> Neighbours:
                      offsets=ragged.offsets_of(plays), video_ids=np.concatenate([part.video_ids for part in parts]),
                      seen_offsets=ragged.offsets_of(seen),
                      seen_video_ids=np.concatenate([part.seen_video_ids for part in parts]))
-    return neighbours(night, people)
+    return neighbours(night, people, rules)
 
 
 def groups(tables: NightTables) -> int:

@@ -7,7 +7,6 @@
 A rejected training keeps only the judged weights. Every byte is checked against the manifest before it is parsed.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -16,13 +15,13 @@ import torch
 from safetensors.torch import load as parse
 from safetensors.torch import save as encode
 
+from funnel.neighbours import NeighbourRules
 from funnel.night import Night
 from funnel.ranking import FEATURE_NAMES, Features
 from funnel.users import Users
 from lake import snapshot
-from lake.hashing import canonical_json
 from lake.snapshot import Manifest
-from training import moments, response
+from training import model_file, moments, response
 from training.calibration import Calibration
 from training.fitted import FittedRetrieval
 from training.network import Heads
@@ -33,21 +32,17 @@ from training.scoring import Asked, Scorer
 from training.settings import RankerSettings, RetrievalSettings
 from training.vocabulary import Vocabulary
 
-FORMAT = 1
 VIDEO_IDS, CREATOR_IDS, KNOWN = "names.video_ids", "names.creator_ids", "known_vectors"
-
-
-class Outdated(snapshot.Damaged):
-    """A model snapshot is whole, but not what this version of Nightreel reads, or was never refitted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """Retrieval and ranker of one model version, ready to make lists."""
+    """Retrieval and ranker of one model version, ready to make lists. neighbours: how those of its nights are made."""
 
     retrieval: FittedRetrieval
     ranker: FittedRanker
     response: FittedResponse | None
+    neighbours: NeighbourRules
 
     def user_vectors(self, users: Users) -> np.ndarray:
         """f32[U, d + F] for `funnel.users.Users`; the inner product with a video's vector is the score."""
@@ -83,7 +78,7 @@ def files(bundle: Bundle, prefix: str = "") -> tuple[dict[str, bytes], dict]:
         "countries": retrieval.names.countries, "night_features": list(moments.NAMES),
         "ranker": asdict(ranker.settings), "features": list(FEATURE_NAMES),
         "play": {"calibration": asdict(ranker.calibration), "reliability": ranker.reliability},
-        "response": _response_facts(answers)}
+        "response": _response_facts(answers), "neighbours": asdict(bundle.neighbours)}
     return {f"{prefix}retrieval.safetensors": encode(tensors), f"{prefix}ranker.safetensors": encode(ranking)}, told
 
 
@@ -99,25 +94,17 @@ def _state(module: torch.nn.Module, prefix: str = "") -> dict[str, torch.Tensor]
     return {prefix + name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
 
 
-def describe(registered: dict | None, judged: dict, facts: dict) -> bytes:
-    """model.json: what `files` told of both bundles, and facts such as metrics. registered: None when rejected."""
-    return canonical_json({"format": FORMAT, "registered": registered, "judged": judged, **facts})
-
-
 def load(manifest: Manifest, judged: bool = False) -> Bundle:
     """The bundle of a model snapshot: what nights use, or the weights it was judged with.
 
-    snapshot.Damaged when a file differs from its manifest, Outdated when this version of Nightreel can't read it.
+    snapshot.Damaged when a file differs from its manifest; `model_file.Outdated`.
     """
-    told = json.loads(snapshot.read_verified(manifest, "model.json"))
-    part = told["judged" if judged else "registered"]
-    if told["format"] != FORMAT or part is None or part["features"] != list(FEATURE_NAMES):
-        why = "was rejected and never refitted" if part is None else "was trained by another version of Nightreel"
-        raise Outdated(f"the model of {manifest.as_of} {why}; train again: python -m jobs.train --as-of DAY")
+    part = model_file.part_of(manifest, judged)
     prefix = "judged_" if judged else ""
     tensors = parse(snapshot.read_verified(manifest, f"{prefix}retrieval.safetensors"))
     ranking = parse(snapshot.read_verified(manifest, f"{prefix}ranker.safetensors"))
-    return Bundle(_retrieval(tensors, part), _ranker(ranking, part), _response(ranking, part))
+    return Bundle(_retrieval(tensors, part), _ranker(ranking, part), _response(ranking, part),
+                  model_file.neighbour_rules(part))
 
 
 def _retrieval(tensors: dict[str, torch.Tensor], part: dict) -> FittedRetrieval:

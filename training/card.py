@@ -36,7 +36,7 @@ def _number(value: float | None) -> str:
 
 def card(as_of: str, identity: str, facts: dict) -> str:
     """The model card. facts: the model snapshot's `extra`."""
-    told, since = facts["judged"], facts["judged_since"]
+    told, since, near = facts["judged"], facts["judged_since"], facts["neighbours"]
     lines = [
         f"# nightreel, trained as of {as_of}", "",
         f"**{'Promoted' if facts['promoted'] else 'Rejected'}**: {facts['reason']}.", "",
@@ -52,6 +52,8 @@ def card(as_of: str, identity: str, facts: dict) -> str:
         f"- {facts['plays']:,} plays of {facts['users']:,} users, {facts['videos']:,} known videos",
         f"- lists of the last {facts['label_days']} days before the fit: as {facts['nights']} of their nights would have "
         "made them, and in the middle of what users watched",
+        f"- EASE: ridge {near['ridge']:g}; a play weighs {near['lately_fade']:g} of the next newer one among the last "
+        f"plays, {near['whole_fade']:g} in the whole history",
         f"- heads: {', '.join(facts['heads'])}" + _lacking(facts["heads"]), "",
         "## Use and limits", "",
         "Lists for people with a history; everyone else gets the popular list. `play` means: plays it, given that the "

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from funnel import ragged, sources
-from funnel.lists import Ranked, Score, funnel_rules, ranked_lists
+from funnel.lists import Ranked, funnel_rules, ranked_lists
 from funnel.neighbours import neighbours
 from funnel.night import Night
 from funnel.recent import unseen
@@ -20,6 +20,7 @@ from funnel.retrieval import Retrieval, exact_top
 from funnel.users import Users, index_in, take_users
 from lake.hashing import splitmix64
 from training import metrics
+from training.bundle import Bundle
 from training.sequences import pieces
 
 LENGTH = 100
@@ -118,18 +119,16 @@ def retrieval_only(night: Night, video_vectors: np.ndarray, user_vectors: Callab
     return lister
 
 
-def ranked_funnel(night: Night, users: Users, video_vectors: np.ndarray,
-                  user_vectors: Callable[[Users], np.ndarray], score: Score) -> Callable[[Users], Ranked]:
+def ranked_funnel(night: Night, users: Users, model: Bundle) -> Callable[[Users], Ranked]:
     """The whole funnel with exact search; users: everyone known, whose histories say what goes with what."""
-    retrieval, near = Retrieval(video_vectors, exact_top(video_vectors)), neighbours(night, users)
-    rules = funnel_rules(LENGTH)
-    return lambda batch: ranked_lists(night, batch, near, retrieval, user_vectors(batch), score, rules)
+    vectors, near = model.video_vectors(night), neighbours(night, users, model.neighbours)
+    retrieval, rules = Retrieval(vectors, exact_top(vectors)), funnel_rules(LENGTH)
+    return lambda batch: ranked_lists(night, batch, near, retrieval, model.user_vectors(batch), model.score, rules)
 
 
-def funnel(night: Night, users: Users, video_vectors: np.ndarray, user_vectors: Callable[[Users], np.ndarray],
-           score: Score) -> Lister:
+def funnel(night: Night, users: Users, model: Bundle) -> Lister:
     """The whole funnel with exact search, as lists; see `ranked_funnel`."""
-    ranked_for = ranked_funnel(night, users, video_vectors, user_vectors, score)
+    ranked_for = ranked_funnel(night, users, model)
 
     def lister(batch: Users) -> np.ndarray:
         ranked = ranked_for(batch)

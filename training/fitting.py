@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from funnel.neighbours import NeighbourRules
 from funnel.night import Night, load_histories, load_night
 from funnel.rewind import rewind
 from funnel.users import Users
@@ -24,6 +25,7 @@ from training import (
     label_lists,
     lists,
     loop,
+    neighbour_choice,
     ranker,
     response,
     sequences,
@@ -59,6 +61,7 @@ class Chosen:
 
     retrieval: RetrievalSettings
     ranker: RankerSettings
+    neighbours: NeighbourRules
     response_epochs: int | None
 
 
@@ -81,14 +84,15 @@ def fit(material: Material, days: LabelDays, chosen: Chosen | None, earlier: Fit
     if earlier is None:
         truth = _validation(rewind(material.night, before, start), users, days) if chosen is None else None
         earlier = fit_retrieval(before, material.videos, plan, "retrieval before the label days", truth, report)
-    examples = label_lists.make(material.night, users, days, earlier, plan.seed)
+    near = chosen.neighbours if chosen else neighbour_choice.choose(material.night, users, days)
+    examples = label_lists.make(material.night, users, days, earlier, plan.seed, near)
     found = chosen.ranker if chosen else at_most(passes, settings.ranker_settings(len(examples.user_ids), days.sparse))
     play = ranker.fit(examples, found, chosen is None, report)
     answers = response.fit(_responses(material.as_of), at_most(passes, settings.RankerSettings()),
                            chosen.response_epochs if chosen else None, report)
     plan = replace(plan, epochs=earlier.settings.epochs)
     final = fit_retrieval(users, material.videos, plan, "retrieval", None, report)
-    return Bundle(final, play, answers), Chosen(plan, play.settings, answers.epochs if answers else None)
+    return Bundle(final, play, answers, near), Chosen(plan, play.settings, near, answers.epochs if answers else None)
 
 
 def at_most(passes: int | None, plan: Planned) -> Planned:

@@ -10,9 +10,9 @@ from funnel.night import BASELINES, load_users
 from funnel.users import Users
 from lake import lineage, numbered_log
 from lake.plays import read_plays
-from training import bundle, evaluation, gate, ledger
+from training import bundle, evaluation, gate, ledger, model_file
 from training.bundle import Bundle
-from training.evaluation import CHAMPION, OURS, Lister
+from training.evaluation import CHAMPION, OURS
 from training.fitting import Material
 from training.gate import Verdict
 
@@ -32,11 +32,11 @@ def judge(material: Material, ours: Bundle, as_of: date) -> Judgement:
     users = judged_users(material)
     plays = read_plays(as_of, since, as_of)
     truth = evaluation.truth_of(night, users, plays)
-    systems = {OURS: _lister(material, users, ours)}
+    systems = {OURS: evaluation.funnel(night, users, ours)}
     systems |= {name: evaluation.popular(night, name) for name in BASELINES}
     rival, notes = champion(as_of, since)
     if rival is not None:
-        systems[CHAMPION] = _lister(material, users, rival)
+        systems[CHAMPION] = evaluation.funnel(night, users, rival)
     judged = evaluation.judge(night, users, truth, systems)
     scores = judged.per_user[gate.METRIC]
     verdict = gate.decide(as_of, scores[OURS], {name: scores[name] for name in BASELINES}, scores.get(CHAMPION),
@@ -46,8 +46,7 @@ def judge(material: Material, ours: Bundle, as_of: date) -> Judgement:
 
 
 def _ledger(material: Material, users: Users, plays: pa.Table, model: Bundle) -> dict:
-    vectors = model.video_vectors(material.night)
-    made = evaluation.ranked_funnel(material.night, users, vectors, model.user_vectors, model.score)
+    made = evaluation.ranked_funnel(material.night, users, model)
     return ledger.account(material.night, users, plays, made, evaluation.LENGTH)
 
 
@@ -59,12 +58,7 @@ def judged_users(material: Material) -> Users:
 def lists(material: Material, model: Bundle) -> np.ndarray:
     """i64[U, LENGTH]: the lists that would be judged, of every user."""
     users = judged_users(material)
-    return evaluation.lists_of(_lister(material, users, model), users, np.arange(users.size))
-
-
-def _lister(material: Material, users: Users, model: Bundle) -> Lister:
-    vectors = model.video_vectors(material.night)
-    return evaluation.funnel(material.night, users, vectors, model.user_vectors, model.score)
+    return evaluation.lists_of(evaluation.funnel(material.night, users, model), users, np.arange(users.size))
 
 
 def champion(as_of: date, since: date) -> tuple[Bundle | None, list[str]]:
@@ -74,7 +68,7 @@ def champion(as_of: date, since: date) -> tuple[Bundle | None, list[str]]:
         return None, []
     try:
         return bundle.load(manifest, judged=manifest.as_of > since), []
-    except bundle.Outdated as error:
+    except model_file.Outdated as error:
         return None, [f"not compared with the champion: {error}"]
 
 

@@ -38,6 +38,11 @@ class LabelDays:
         count = min(self.night_count, self.days)
         return [self.start(as_of) + timedelta(days=n * self.days // count) for n in range(count)]
 
+    def windows(self, as_of: date) -> list[tuple[date, date]]:
+        """Each of these nights, and the end of its days: the next one, or as_of."""
+        nights = self.nights(as_of)
+        return list(zip(nights, [*nights[1:], as_of], strict=True))
+
 
 def choose(users: Users, as_of: date, horizon_days: int) -> LabelDays:
     """Double the horizon until enough users were there before and in these days (300, and a quarter of all up to 3,000:

@@ -1,6 +1,7 @@
 """The lists of the label days: as their nights would have made them, and in the middle of what users watched."""
 
 from funnel.candidates import CandidateRules
+from funnel.neighbours import NeighbourRules
 from funnel.night import Night, Users, with_features
 from funnel.rewind import rewind
 from lake import lineage
@@ -15,29 +16,29 @@ MOST_LISTS = 10_000
 KEPT_PER_PLAY = 0.9
 
 
-def make(night: Night, users: Users, days: LabelDays, fitted: FittedRetrieval, seed: int,
+def make(night: Night, users: Users, days: LabelDays, fitted: FittedRetrieval, seed: int, near: NeighbourRules,
          rules: CandidateRules = lists.LIST_RULES) -> ListExamples:
     """Lists of the label days before night.as_of, at most 10,000, by a retrieval model that was fitted before these days.
 
     Each night brings a list of every user who was there before it and came later, all later plays alike; and until the next
     night one of every user who came, cut in the middle of that, the next play counting most and each later one a tenth
     less; cut again, up to four times, until these are half of what may be. Both know popularity and features of the
-    night, and neighbours from histories as they were cut. users: whole histories as of night.as_of. lineage.Missing when
+    night, and neighbours, made by the rules `near`, from histories as they were cut. users: whole histories as of night.as_of. lineage.Missing when
     feature_snapshots of `days.nights` are not built.
     """
-    nights, parts = days.nights(night.as_of), []
-    most = MOST_LISTS // (2 * len(nights))
-    for day, end in zip(nights, [*nights[1:], night.as_of], strict=True):
+    windows, parts = days.windows(night.as_of), []
+    most = MOST_LISTS // (2 * len(windows))
+    for day, end in windows:
         manifest = lineage.resolve("feature_snapshots", day)
         known = cut_at(users, midnight_us(day))
         then = rewind(night, known, day)
         plays = lists.plays_of(users, users.event_us >= midnight_us(day))
-        parts.append(lists.make(then, with_features(known, manifest), plays, fitted, seed, rules, most))
+        parts.append(lists.make(then, with_features(known, manifest), plays, fitted, seed, near, rules, most))
         left = most
         for turn in range(SITTINGS):
             cut, after = cut_in_sitting(users, midnight_us(day), midnight_us(end), turn)
             plays = lists.plays_of(users, after, KEPT_PER_PLAY)
-            parts.append(lists.make(then, with_features(cut, manifest), plays, fitted, seed, rules, left))
+            parts.append(lists.make(then, with_features(cut, manifest), plays, fitted, seed, near, rules, left))
             left -= len(parts[-1].user_ids)
             if left <= most // 2:
                 break

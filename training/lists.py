@@ -6,7 +6,7 @@ import numpy as np
 
 from funnel import ragged
 from funnel.candidates import CandidateRules, candidate_rules, generate
-from funnel.neighbours import neighbours
+from funnel.neighbours import NeighbourRules, neighbours
 from funnel.night import Night
 from funnel.ranking import FEATURE_NAMES, ranking_features
 from funnel.retrieval import Retrieval, exact_top
@@ -63,7 +63,7 @@ def retrieval_of(fitted: FittedRetrieval, night: Night) -> Retrieval:
 
 
 def make(night: Night, cut: Users, plays: Plays, fitted: FittedRetrieval, seed: int,
-         rules: CandidateRules, most: int) -> ListExamples:
+         near: NeighbourRules, rules: CandidateRules, most: int) -> ListExamples:
     """Lists of the users that have a history at the cut and plays after it, at most so many; candidates by the whole
     funnel.
 
@@ -74,11 +74,11 @@ def make(night: Night, cut: Users, plays: Plays, fitted: FittedRetrieval, seed: 
     rows = np.sort(rng.permutation(rows)[:most])
     if not len(rows):
         return _useful([])
-    retrieval, near, parts = retrieval_of(fitted, night), neighbours(night, cut), []
+    retrieval, going_with, parts = retrieval_of(fitted, night), neighbours(night, cut, near), []
     for piece in pieces(len(rows), USERS_AT_ONCE):
         users = take_users(cut, rows[piece])
         flat, offsets = ragged.take(plays.offsets, rows[piece])
-        found = generate(night, users, near, retrieval, fitted.user_vectors(users), rules)
+        found = generate(night, users, going_with, retrieval, fitted.user_vectors(users), rules)
         gain = _gain(found.user_index * night.size + found.video_index, offsets,
                      night.index_of(plays.video_ids[flat]), night.size, plays.kept_per_play)
         kept, weight = _sample(found.offsets, gain > 0, rng)

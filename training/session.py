@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 
-from training import bundle, card, fitting, label_days, loop, needs
+from training import bundle, card, fitting, label_days, loop, model_file, needs
 from training.bundle import Bundle
 from training.fitting import Chosen, Material
 from training.judging import Judgement, judge
@@ -86,9 +86,10 @@ def _outcome(material: Material, days: LabelDays, judged: Bundle, refitted: Bund
         "users": material.users.size, "plays": len(material.users.video_ids), "videos": len(material.videos.video_ids),
         "label_days": days.days, "nights": len(days.nights(material.as_of)),
         "retrieval": asdict(used.retrieval.settings), "ranker": asdict(used.ranker.settings),
+        "neighbours": asdict(used.neighbours),
         "epochs": [{"stage": epoch.stage, "number": epoch.number, "values": epoch.values} for epoch in epochs]}
-    described = bundle.describe(registered, told, {"facts": {"metrics": metrics_of(facts)}})
-    return Outcome({**files, **more, "model.json": described}, facts)
+    described = model_file.describe(registered, told, {"facts": {"metrics": metrics_of(facts)}})
+    return Outcome({**files, **more, model_file.NAME: described}, facts)
 
 
 def metrics_of(facts: dict) -> dict[str, object]:

@@ -13,7 +13,7 @@ from funnel.neighbours import NeighbourRules, neighbours
 from funnel.night import BASELINES, Night
 from funnel.recent import recent
 from funnel.retrieval import Retrieval, exact_top
-from funnel.users import Users
+from funnel.users import Users, take_users
 from lake.dates import DAY_US, midnight_us
 from tests.funnel.worlds import AS_OF, hand_made, random_night, random_users, watching
 
@@ -182,10 +182,22 @@ def test_explained_equals_the_closed_form() -> None:
     assert not made[:, np.setdiff1d(np.arange(night.size), often)].any(), "watched by one person explains nothing"
 
 
-def test_lately_asks_for_the_last_twenty_plays_fading() -> None:
+def test_lately_asks_for_the_last_plays_fading_to_a_hundredth() -> None:
     night = hand_made(list(range(10, 40)))
-    asked = recent(night, watching({1: list(range(10, 40))})).lately(night.size).toarray()[0]
+    asked = recent(night, watching({1: list(range(10, 40))})).lately(night.size, 0.8).toarray()[0]
     assert np.allclose(asked[-3:], [0.64, 0.8, 1]) and (asked[:10] == 0).all() and (asked[10:] > 0).all()
+
+
+def test_candidates_are_asked_for_as_the_neighbours_say() -> None:
+    """A video goes with its successor; the plays that ask for it fade as the rules say."""
+    others = {100 + n: [n % 40, (n + 1) % 40] for n in range(200)}
+    night, users = hand_made(list(range(40))), watching({1: [0, 20, 10], **others})
+    for rules, source, fade in ((NeighbourRules(lately_fade=0.5), "lately", 0.5), (NeighbourRules(whole_fade=0.6), "explained", 0.6)):
+        near = neighbours(night, users, rules)
+        made = generate(night, take_users(users, np.array([0])), near, None, None)
+        asked = near.explained[[0, 20, 10]].toarray() * np.array([[fade ** 2], [fade], [1]])
+        assert np.allclose(made.scores[source], asked.sum(axis=0)[made.video_index], rtol=1e-5)
+        assert {1, 11, 21} <= set(made.video_index[made.scores[source] > 0].tolist())
 
 
 def test_only_the_strongest_neighbours_are_kept() -> None:

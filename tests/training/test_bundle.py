@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from funnel.neighbours import NeighbourRules
 from funnel.ranking import FEATURE_NAMES, Features
 from lake import writing
 from lake.hashing import sha256_of
 from lake.snapshot import Damaged, Manifest, Plan
 from tests.funnel.worlds import random_night, random_users
-from training import bundle, network, response, vocabulary
+from training import bundle, model_file, network, response, vocabulary
 from training.bundle import Bundle
 from training.calibration import Calibration
 from training.fitted import FittedRetrieval
@@ -44,7 +45,8 @@ def a_bundle(answers: bool = True, hidden: tuple[int, ...] = (64, 32)) -> Bundle
     heads = Heads(len(response.NAMES), (64, 32), ("like", "watch_ms"), 0.1)
     torch.nn.init.normal_(heads.deep.weight, 0, 0.1), torch.nn.init.normal_(heads.straight.weight, 0, 0.1)
     told = FittedResponse(heads, {"like": Calibration(0.9, 0.1), "watch_ms": Calibration(1.1, 0.0)}, 3, {"like": []})
-    return Bundle(FittedRetrieval.of(model, names, SETTINGS, NIGHT), ranker, told if answers else None)
+    return Bundle(FittedRetrieval.of(model, names, SETTINGS, NIGHT), ranker, told if answers else None,
+                  NeighbourRules(ridge=100.0, lately_fade=0.95))
 
 
 def some_features(seed: int) -> Features:
@@ -71,7 +73,7 @@ def committed(made: Bundle, extra_file: tuple[str, bytes] | None = None) -> Mani
     files, told = bundle.files(made)
     judged, judged_told = bundle.files(made, "judged_")
     attempt = writing.begin(Plan("model", date(2026, 2, 2)))
-    files |= judged | {"model.json": bundle.describe(told, judged_told, {})} | dict([extra_file] if extra_file else [])
+    files |= judged | {"model.json": model_file.describe(told, judged_told, {})} | dict([extra_file] if extra_file else [])
     parts = [writing.write_file(attempt, name, content) for name, content in files.items()]
     return writing.commit(attempt, parts, [])
 
@@ -120,9 +122,9 @@ def test_another_versions_features_are_refused() -> None:
     made = a_bundle()
     files, told = bundle.files(made)
     attempt = writing.begin(Plan("model", date(2026, 2, 2)))
-    files["model.json"] = bundle.describe(told | {"features": ["one", "two"]}, told, {})
+    files["model.json"] = model_file.describe(told | {"features": ["one", "two"]}, told, {})
     parts = [writing.write_file(attempt, name, content) for name, content in files.items()]
-    with pytest.raises(bundle.Outdated, match="another version"):
+    with pytest.raises(model_file.Outdated, match="another version"):
         bundle.load(writing.commit(attempt, parts, []))
 
 

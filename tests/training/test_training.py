@@ -12,7 +12,7 @@ from lake.hashing import sha256_of
 from lake.refusal import Refusal
 from tests.training import planted
 from tests.training.conftest import TRAIN
-from training import bundle, fitting, label_lists, lists, needs, registry, session
+from training import bundle, fitting, label_lists, lists, model_file, needs, registry, session
 from training.label_days import LabelDays
 
 
@@ -54,7 +54,7 @@ def test_lists_know_what_their_night_knew(learned: dict, monkeypatch: pytest.Mon
     monkeypatch.setattr(lists, "make", watched)
     monkeypatch.setattr(label_lists, "with_features", with_features)
     monkeypatch.setattr(label_lists, "MOST_LISTS", 100_000)  # so that no night has enough of them before its fourth sitting
-    made = label_lists.make(material.night, material.users, days, model.retrieval, 1)
+    made = label_lists.make(material.night, material.users, days, model.retrieval, 1, model.neighbours)
     assert len(asked) == 4 * (1 + label_lists.SITTINGS) and len(made.user_ids) > 300
     assert [night.as_of for night, *_ in asked[::1 + label_lists.SITTINGS]] == days.nights(planted.AS_OF)
     assert read == [night.as_of for night, *_ in asked], "features are those of the list's own midnight"
@@ -75,7 +75,7 @@ def test_lists_are_bounded(learned: dict, monkeypatch: pytest.MonkeyPatch) -> No
     model, make, made = bundle.load(snapshot.find(needs.plan(planted.AS_OF))), lists.make, []
     monkeypatch.setattr(label_lists, "MOST_LISTS", 80)
     monkeypatch.setattr(lists, "make", lambda *told: made.append(make(*told)) or made[-1])
-    found = label_lists.make(material.night, material.users, days, model.retrieval, 1)
+    found = label_lists.make(material.night, material.users, days, model.retrieval, 1, model.neighbours)
     assert 40 < len(found.user_ids) == sum(len(each.user_ids) for each in made) <= 80
     assert 4 * 2 <= len(made) < 4 * 3
 
@@ -86,7 +86,7 @@ def test_noise_is_not_learned(noise: dict) -> None:
     best = max(ndcg[name]["value"] for name in BASELINES)
     assert noise["decision"] == "rejected" and ndcg["model"]["value"] < 1.3 * best
     assert lineage.model_of(planted.AS_OF) is None
-    with pytest.raises(bundle.Outdated, match="never refitted"):
+    with pytest.raises(model_file.Outdated, match="never refitted"):
         bundle.load(snapshot.find(needs.plan(planted.AS_OF)))
 
 

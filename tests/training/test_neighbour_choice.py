@@ -1,0 +1,56 @@
+"""What a log teaches of its neighbours: how far back the plays are that say what comes next."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from funnel.neighbours import NeighbourRules
+from funnel.night import Night
+from funnel.users import Users
+from tests.funnel.worlds import hand_made, watching
+from training import neighbour_choice
+from training.label_days import LabelDays
+
+THEMES, EACH = 20, 40
+DAYS = LabelDays(1, night_count=1)
+
+
+def world(plays_of_a_theme: int, noise: float = 0.5) -> tuple[Night, Users]:
+    """People who watch 24 new videos in a day, of a theme that changes after so many; some of no theme at all."""
+    random, histories = np.random.default_rng(5), {}
+    for user in range(400):
+        played: list[int] = []
+        while len(played) < 24:
+            if len(played) % plays_of_a_theme == 0:
+                theme = random.integers(THEMES)
+            pool = np.arange(THEMES * EACH) if random.random() < noise else theme * EACH + np.arange(EACH)
+            played.append(int(random.choice(np.setdiff1d(pool, played))))
+        histories[user] = played
+    return hand_made(list(range(THEMES * EACH))), watching(histories)
+
+
+def test_where_a_theme_lasts_older_plays_count_more() -> None:
+    night, lasting = world(24)
+    chosen = neighbour_choice.choose(night, lasting, DAYS)
+    assert chosen.lately_fade == 0.95 and chosen.whole_fade == 0.99
+    night, changing = world(12, noise=0.1)
+    chosen = neighbour_choice.choose(night, changing, DAYS)
+    assert chosen.lately_fade == 0.8 and chosen.whole_fade == 0.95
+
+
+def test_few_sittings_and_none_change_nothing() -> None:
+    night, users = world(24)
+    nobody = replace(users, event_us=users.event_us - 10**12)
+    assert neighbour_choice.choose(night, nobody, DAYS) == NeighbourRules()
+    better, usual = NeighbourRules(lately_fade=0.9), NeighbourRules()
+    few = {usual: [np.zeros(4)], better: [np.array([1.0, -0.9, 1.0, -0.9])]}
+    assert neighbour_choice._better(few, usual) == usual
+    assert neighbour_choice._better({rules: [np.tile(values[0], 400)] for rules, values in few.items()}, usual) == better
+
+
+def test_nothing_after_the_label_days_is_read() -> None:
+    """And the same plays give the same choice, whatever came to be known of others later."""
+    night, users = world(24)
+    later = replace(users, arrived_us=users.arrived_us + 10**13)
+    assert neighbour_choice.choose(night, users, DAYS) == neighbour_choice.choose(night, users, DAYS)
+    assert neighbour_choice.choose(night, later, DAYS) == NeighbourRules(), "what had not arrived explains nothing"
