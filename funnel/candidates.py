@@ -76,9 +76,9 @@ def generate(night: Night, users: Users, neighbours: Neighbours, retrieval: Retr
     neighbours: of `funnel.neighbours.neighbours(night, users)` over all users. retrieval and user_vectors (f32[U, d]):
     None while there is no model. At most 4,096 users at a time.
     """
-    known, asked = recent(night, users), neighbours.rules
-    plays = {"whole": whole_history(night, users, asked.whole_fade), "usual": known.matrix(night.size, RECENT_PLAYS),
-             "lately": known.lately(night.size, asked.lately_fade)}
+    known = recent(night, users)
+    plays = {"whole": whole_history(night, users), "usual": known.matrix(night.size, RECENT_PLAYS),
+             "lately": known.lately(night.size, neighbours.rules.lately_fade)}
     listed = {"fresh": sources.fresh(night, retrieval, user_vectors, users.size, rules.fresh),
               "popular": sources.popular(night, users, rules.popular),
               "explore": sources.explorers(night, users, rules.explore)}

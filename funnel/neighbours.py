@@ -14,8 +14,8 @@ from funnel.night import Night, Users
 @dataclass(frozen=True)
 class NeighbourRules:
     """keep, explained_keep: neighbours per video. `ridge` (of explained.py) reads everything seen, the others the kept
-    histories. shrink: pulls rare pairs down. whole_fade, lately_fade: what a play weighs of the next newer one where the
-    whole history asks for neighbours and where the last plays do; a training chooses both, and the ridge."""
+    histories. shrink: pulls rare pairs down. lately_fade: what a play weighs of the next newer one where the last plays ask
+    for neighbours; a training chooses it, and the ridge."""
 
     keep: int = 50
     shrink: float = 10.0
@@ -23,7 +23,6 @@ class NeighbourRules:
     ridge: float = 300.0
     explained_keep: int = 200
     creator_keep: int = 10
-    whole_fade: float = 0.99
     lately_fade: float = 0.8
 
 
@@ -46,7 +45,7 @@ def neighbours(night: Night, users: Users, rules: NeighbourRules = NeighbourRule
     with ThreadPoolExecutor(1) as beside:  # the inverse of `explained` takes as long as the loops of the two others
         together = beside.submit(_co_watched, row, video, users.size, night.size, rules)
         follows = beside.submit(_followed, row, video, night.size, rules)
-        explaining = explained_by(night, users, rules)
+        explaining = explained_by(night, users, rules.ridge, rules.explained_keep)
     return Neighbours(co_watched=together.result(), explained=explaining, followed=follows.result(),
                       creator=_same_creator(night, rules), rules=rules)
 
@@ -62,14 +61,14 @@ def _co_watched(row: np.ndarray, video: np.ndarray, users: int, videos: int,
     return best.matrix()
 
 
-def explained_by(night: Night, users: Users, rules: NeighbourRules) -> sparse.csr_matrix:
-    """The strongest weights of `explained.weights` over everything these users ever saw."""
+def explained_by(night: Night, users: Users, ridge: float, keep: int = NeighbourRules.explained_keep) -> sparse.csr_matrix:
+    """The `keep` strongest weights of `explained.weights` over everything these users ever saw."""
     seen = night.index_of(users.seen_video_ids)
     there = seen >= 0
     watched = sparse.csr_matrix((np.ones(int(there.sum()), np.float32), seen[there],
                                  ragged.keep(users.seen_offsets, there)), shape=(users.size, night.size))
-    videos, between = explained.weights(watched, rules.ridge)
-    best = _Best.of(len(videos), rules.explained_keep)
+    videos, between = explained.weights(watched, ridge)
+    best = _Best.of(len(videos), keep)
     compiled.largest(between, best.ids, best.scores, best.held)
     kept = best.matrix().tocoo()
     return _sorted(sparse.csr_matrix((kept.data, (videos[kept.row], videos[kept.col])), shape=(night.size, night.size)))

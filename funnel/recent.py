@@ -13,6 +13,7 @@ from funnel.users import index_in
 LENGTH = 50
 FADE_PER_PLAY = 0.98
 LEAST_WEIGHT = 0.01
+WHOLE_FADE = 0.99
 LIKED_WEIGHT = 1.5
 
 
@@ -64,13 +65,13 @@ def recent(night: Night, users: Users) -> Recent:
                   weight[known].astype(np.float32), age[known], ragged.keep(users.seen_offsets, seen >= 0), seen[seen >= 0])
 
 
-def whole_history(night: Night, users: Users, fade: float) -> sparse.csr_matrix:
-    """Weights of all plays of the kept histories, each `fade` times the one after it: sparse f32[U, V]; a video played
-    twice has two entries."""
+def whole_history(night: Night, users: Users) -> sparse.csr_matrix:
+    """Weights of all plays of the kept histories, hardly fading: sparse f32[U, V]; a video played twice has two
+    entries."""
     index = night.index_of(users.video_ids)
     known = index >= 0
     age = (np.repeat(users.offsets[1:], np.diff(users.offsets)) - 1 - np.arange(len(index)))[known]
-    return sparse.csr_matrix(((np.float32(fade) ** age).astype(np.float32), index[known].astype(np.int32),
+    return sparse.csr_matrix(((np.float32(WHOLE_FADE) ** age).astype(np.float32), index[known].astype(np.int32),
                               ragged.keep(users.offsets, known).astype(np.int32)), shape=(users.size, night.size))
 
 

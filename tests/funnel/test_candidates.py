@@ -192,12 +192,14 @@ def test_candidates_are_asked_for_as_the_neighbours_say() -> None:
     """A video goes with its successor; the plays that ask for it fade as the rules say."""
     others = {100 + n: [n % 40, (n + 1) % 40] for n in range(200)}
     night, users = hand_made(list(range(40))), watching({1: [0, 20, 10], **others})
-    for rules, source, fade in ((NeighbourRules(lately_fade=0.5), "lately", 0.5), (NeighbourRules(whole_fade=0.6), "explained", 0.6)):
-        near = neighbours(night, users, rules)
+    for fade in (0.5, 0.9):
+        near = neighbours(night, users, NeighbourRules(lately_fade=fade))
         made = generate(night, take_users(users, np.array([0])), near, None, None)
-        asked = near.explained[[0, 20, 10]].toarray() * np.array([[fade ** 2], [fade], [1]])
-        assert np.allclose(made.scores[source], asked.sum(axis=0)[made.video_index], rtol=1e-5)
-        assert {1, 11, 21} <= set(made.video_index[made.scores[source] > 0].tolist())
+        for source, each, table in (("lately", fade, near.explained), ("followed", fade, near.followed),
+                                    ("explained", 0.99, near.explained)):
+            asked = table[[0, 20, 10]].toarray() * np.array([[each ** 2], [each], [1]])
+            assert np.allclose(made.scores[source], asked.sum(axis=0)[made.video_index], rtol=1e-5)
+            assert {1, 11, 21} <= set(made.video_index[made.scores[source] > 0].tolist())
 
 
 def test_only_the_strongest_neighbours_are_kept() -> None:

@@ -1,6 +1,7 @@
 """A worker's part of the lists: the same rows however the buckets are dealt, and from its model and index alone."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +9,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from funnel.neighbours import NeighbourRules
 from funnel.night import load_night, night_tables
 from funnel.ranking import FEATURE_NAMES, Features
-from lake import numbered_log, snapshot, storage
+from lake import numbered_log, snapshot, storage, writing
 from publishing import ann_index, nightly_lists
 from publishing.baseline import fallback_rows
 from publishing.nightly_lists import Loaded, Task, rows_for, shared_by_workers, write_lists
 from tests.funnel.tables import write_night
 from tests.funnel.worlds import AS_OF, hand_made, random_night, random_users
+from training import model_file
 
-MODEL = snapshot.Manifest("model", 1, AS_OF, "m" * 64, "c" * 64, 0, [], {}, {}, {}, {}, [], {}, {})
+RULES = NeighbourRules(ridge=100.0, lately_fade=0.9)
 
 
 class WholeNumbers:
@@ -43,8 +46,11 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Task:
     numbered_log.append("blocks", lambda _: {"video_id": int(night.video_ids[5]), "from": AS_OF.isoformat()})
     index = ann_index.build(WholeNumbers().video_vectors(load_night(AS_OF)))
     monkeypatch.setattr(nightly_lists, "_load", lambda task, night: Loaded(WholeNumbers(), ann_index.retrieval_of(index)))
+    told = model_file.describe({"features": list(FEATURE_NAMES), "neighbours": asdict(RULES)}, {}, {})
+    attempt = writing.begin(snapshot.Plan("model", AS_OF))
+    model = writing.commit(attempt, [writing.write_file(attempt, model_file.NAME, told)], [])
     folder = storage.join("lake", "recommendations", "attempt")
-    return Task(str(tmp_path), night_tables(AS_OF), MODEL, MODEL, "decayed", folder, 20, 0)
+    return Task(str(tmp_path), night_tables(AS_OF), model, model, "decayed", folder, 20, 0)
 
 
 def buckets_of(accounts: list[dict]) -> dict[str, str]:
@@ -53,6 +59,7 @@ def buckets_of(accounts: list[dict]) -> dict[str, str]:
 
 def test_parts_make_the_same_rows_however_they_are_dealt(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = shared_by_workers(task)
+    assert shared.neighbours.rules == RULES, "the model's, not the usual ones"
     assert nightly_lists.groups(task.tables) == 1
     monkeypatch.setattr(nightly_lists, "USERS_PER_GROUP", 20)
     assert nightly_lists.groups(task.tables) == 8, "120 users, about 20 together, a power of two"

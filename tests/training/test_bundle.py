@@ -46,7 +46,7 @@ def a_bundle(answers: bool = True, hidden: tuple[int, ...] = (64, 32)) -> Bundle
     torch.nn.init.normal_(heads.deep.weight, 0, 0.1), torch.nn.init.normal_(heads.straight.weight, 0, 0.1)
     told = FittedResponse(heads, {"like": Calibration(0.9, 0.1), "watch_ms": Calibration(1.1, 0.0)}, 3, {"like": []})
     return Bundle(FittedRetrieval.of(model, names, SETTINGS, NIGHT), ranker, told if answers else None,
-                  NeighbourRules(ridge=100.0, lately_fade=0.95))
+                  NeighbourRules(ridge=100.0, lately_fade=0.9))
 
 
 def some_features(seed: int) -> Features:
@@ -88,13 +88,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_bundle_comes_back_bit_for_bit(answers: bool) -> None:
     made = a_bundle(answers)
-    found = bundle.load(committed(made))
+    manifest = committed(made)
+    found = bundle.load(manifest)
     features = some_features(0)
     assert np.array_equal(made.user_vectors(USERS), found.user_vectors(USERS))
     assert np.array_equal(made.video_vectors(NIGHT), found.video_vectors(NIGHT))
     ours, theirs = made.score(features), found.score(features)
     assert ours.keys() == theirs.keys() and set(ours) >= {"play"}
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    assert found.neighbours == made.neighbours == model_file.neighbour_rules(model_file.part_of(manifest))
     again, _ = bundle.files(found)
     assert {name: sha256_of(content) for name, content in again.items()} == {
         name: sha256_of(content) for name, content in bundle.files(made)[0].items()}
