@@ -29,8 +29,9 @@ K = 10
 
 def choose(night: Night, users: Users, days: LabelDays) -> NeighbourRules:
     """The ridge and the fading with the best NDCG@10 over one sitting of each user in each night of the label days, at most
-    3,000 in all; the usual ones unless others are better by more than a standard error, so that few sittings change
-    nothing (Breiman et al., "Classification and Regression Trees", 1984). users: whole histories as of night.as_of."""
+    3,000 in all; the first ones, beginning with the usual, that are within a standard error of it, so that few sittings
+    change nothing (Breiman et al., "Classification and Regression Trees", 1984). users: whole histories as of
+    night.as_of."""
     usual = NeighbourRules()
     values: dict[NeighbourRules, list[np.ndarray]] = {
         replace(usual, ridge=ridge, lately_fade=fade): [] for ridge in RIDGES for fade in LATELY_FADES}
@@ -44,7 +45,7 @@ def choose(night: Night, users: Users, days: LabelDays) -> NeighbourRules:
         explained = {ridge: explained_by(night, cut, ridge) for ridge in RIDGES}
         for rules, nights in values.items():
             nights.append(_ndcg(night, cut, truth, explained[rules.ridge], rules.lately_fade))
-    return _better({rules: np.concatenate(nights) for rules, nights in values.items()}, usual)
+    return _first_of_the_best({rules: np.concatenate(nights) for rules, nights in values.items()})
 
 
 def _ndcg(night: Night, cut: Users, truth: Truth, explained: sparse.csr_matrix, fade: float) -> np.ndarray:
@@ -59,8 +60,8 @@ def _ndcg(night: Night, cut: Users, truth: Truth, explained: sparse.csr_matrix, 
     return metrics.ndcg(metrics.hits_of(np.concatenate(found), truth.offsets, truth.videos), truth.relevant, K)
 
 
-def _better(values: dict[NeighbourRules, np.ndarray], usual: NeighbourRules) -> NeighbourRules:
-    """The best by the mean of f64[users], the first of equals, unless the usual one is within a standard error of it."""
-    best = max(values, key=lambda rules: values[rules].sum())
-    gain = values[best] - values[usual]
-    return best if len(gain) and gain.sum() > gain.std() * np.sqrt(len(gain)) else usual
+def _first_of_the_best(values: dict[NeighbourRules, np.ndarray]) -> NeighbourRules:
+    """The first rules whose mean of f64[users] is within a standard error of the best; the first of all without users."""
+    best = max(values.values(), key=np.sum)
+    return next(rules for rules, each in values.items()
+                if not len(each) or (best - each).sum() <= (best - each).std() * np.sqrt(len(each)))

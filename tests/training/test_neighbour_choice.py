@@ -38,10 +38,13 @@ def test_few_sittings_and_none_change_nothing() -> None:
     night, users = world(24)
     nobody = replace(users, event_us=users.event_us - 10**12)
     assert neighbour_choice.choose(night, nobody, DAYS) == NeighbourRules()
-    better, usual = NeighbourRules(lately_fade=0.9), NeighbourRules()
-    few = {usual: np.zeros(4), better: np.array([1.0, -0.9, 1.0, -0.9])}
-    assert neighbour_choice._better(few, usual) == usual
-    assert neighbour_choice._better({rules: np.tile(values, 400) for rules, values in few.items()}, usual) == better
+    usual, nearer, best = NeighbourRules(), NeighbourRules(lately_fade=0.9), NeighbourRules(ridge=100.0)
+    few = {usual: np.zeros(4), nearer: np.array([1.0, -0.9, 1.0, -0.91]), best: np.array([1.0, -0.9, 0.8, -0.6])}
+    assert neighbour_choice._first_of_the_best(few) == usual
+    many = {rules: np.tile(values, 400) for rules, values in few.items()}
+    assert neighbour_choice._first_of_the_best(many) == best
+    assert neighbour_choice._first_of_the_best({usual: many[usual], nearer: many[nearer], best: many[nearer] + 1e-9 *
+                                                np.arange(-790, 810)}) == nearer
 
 
 def test_only_what_had_arrived_explains() -> None:
