@@ -15,7 +15,7 @@ from funnel.neighbours import NeighbourRules, explained_by
 from funnel.night import Night
 from funnel.recent import recent
 from funnel.retrieval import best_columns
-from funnel.users import Users, take_users
+from funnel.users import Users, index_in, take_users
 from lake.dates import midnight_us
 from training import evaluation, lists, metrics
 from training.evaluation import Truth
@@ -50,13 +50,15 @@ def choose(night: Night, users: Users, days: LabelDays) -> NeighbourRules:
 
 def _ndcg(night: Night, cut: Users, truth: Truth, explained: sparse.csr_matrix, fade: float) -> np.ndarray:
     """f64[judged users]: NDCG@10 of what the last plays explain best."""
-    found = [np.zeros((0, min(K, night.size)), np.int64)]
+    videos = np.unique(explained.indices)  # some thousand at most, whatever the catalogue
+    of_these, k = explained[:, videos], min(K, len(videos))
+    found = [np.zeros((0, k), np.int64)]
     for piece in pieces(len(truth.rows), evaluation.USERS_AT_ONCE):
         known = recent(night, take_users(cut, truth.rows[piece]))
-        scores = (known.lately(night.size, fade) @ explained).toarray()
-        scores[ragged.row_of(known.seen_offsets), known.seen] = 0
-        best = best_columns(scores, min(K, night.size))
-        found.append(np.where(np.take_along_axis(scores, best, 1) > 0, best, -1))
+        scores, seen = (known.lately(night.size, fade) @ of_these).toarray(), index_in(videos, known.seen)
+        scores[ragged.row_of(known.seen_offsets)[seen >= 0], seen[seen >= 0]] = 0
+        best = best_columns(scores, k)
+        found.append(np.where(np.take_along_axis(scores, best, 1) > 0, videos[best], -1))
     return metrics.ndcg(metrics.hits_of(np.concatenate(found), truth.offsets, truth.videos), truth.relevant, K)
 
 
