@@ -15,7 +15,7 @@ from funnel.night import Night, Users
 class NeighbourRules:
     """keep, explained_keep: neighbours per video. `ridge` (of explained.py) reads everything seen, the others the kept
     histories. shrink: pulls rare pairs down. lately_fade: what a play weighs of the next newer one where the last plays ask
-    for neighbours; a training chooses it, and the ridge."""
+    for neighbours, between 0 and 1; a training chooses it, and the ridge."""
 
     keep: int = 50
     shrink: float = 10.0
@@ -38,7 +38,7 @@ class Neighbours:
     rules: NeighbourRules
 
 
-def neighbours(night: Night, users: Users, rules: NeighbourRules = NeighbourRules()) -> Neighbours:
+def neighbours(night: Night, users: Users, rules: NeighbourRules) -> Neighbours:
     """Neighbours of every video of the night from the histories of these users (all of them, or a sample)."""
     video, row = night.index_of(users.video_ids), ragged.row_of(users.offsets)
     row, video = row[video >= 0], video[video >= 0]

@@ -2,7 +2,7 @@
 
     retrieval.safetensors, ranker.safetensors                   what nights use: fitted on everything before as_of
     judged_retrieval.safetensors, judged_ranker.safetensors     what was judged: has not seen the held-out days
-    model.json                                                  settings, names, features, calibrations, metrics
+    model.json                                                  settings, names, features, neighbours' rules, calibrations, metrics
 
 A rejected training keeps only the judged weights. Every byte is checked against the manifest before it is parsed.
 """

@@ -52,7 +52,8 @@ def card(as_of: str, identity: str, facts: dict) -> str:
         f"- {facts['plays']:,} plays of {facts['users']:,} users, {facts['videos']:,} known videos",
         f"- lists of the last {facts['label_days']} days before the fit: as {facts['nights']} of their nights would have "
         "made them, and in the middle of what users watched",
-        f"- EASE with a ridge of {near['ridge']:g}; among the last plays one weighs {near['lately_fade']:g} of the next newer one",
+        f"- EASE with a ridge of {near['ridge']:g}; among the last plays one weighs {near['lately_fade']:g} of the next "
+        "newer one",
         f"- heads: {', '.join(facts['heads'])}" + _lacking(facts["heads"]), "",
         "## Use and limits", "",
         "Lists for people with a history; everyone else gets the popular list. `play` means: plays it, given that the "

@@ -23,8 +23,8 @@ def make(night: Night, users: Users, days: LabelDays, fitted: FittedRetrieval, s
     Each night brings a list of every user who was there before it and came later, all later plays alike; and until the next
     night one of every user who came, cut in the middle of that, the next play counting most and each later one a tenth
     less; cut again, up to four times, until these are half of what may be. Both know popularity and features of the
-    night, and neighbours, made by the rules `near`, from histories as they were cut. users: whole histories as of night.as_of. lineage.Missing when
-    feature_snapshots of `days.nights` are not built.
+    night, and neighbours from histories as they were cut, made by the rules `near`. users: whole histories as of
+    night.as_of. lineage.Missing when feature_snapshots of `days.nights` are not built.
     """
     windows, parts = days.windows(night.as_of), []
     most = MOST_LISTS // (2 * len(windows))

@@ -37,7 +37,8 @@ def _names(manifest: Manifest) -> list[str]:
 def _parameters(manifest: Manifest) -> dict[str, object]:
     facts = manifest.extra
     return {"holdout_days": manifest.parameters["holdout_days"], "label_days": facts["label_days"],
-            **{f"{part}.{name}": value for part in ("retrieval", "ranker", "neighbours") for name, value in facts[part].items()}}
+            **{f"{part}.{name}": value for part in ("retrieval", "ranker", "neighbours")
+               for name, value in facts[part].items()}}
 
 
 def _epochs(epochs: list[dict]) -> dict[str, list[float]]:

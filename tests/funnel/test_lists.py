@@ -9,7 +9,7 @@ import pytest
 from funnel import ragged
 from funnel.candidates import SOURCE, generate
 from funnel.lists import funnel_rules, ranked_lists, rows_of
-from funnel.neighbours import neighbours
+from funnel.neighbours import NeighbourRules, neighbours
 from funnel.users import take_users
 from funnel.ranking import FEATURE_NAMES, Features, ranking_features
 from funnel.retrieval import Retrieval, exact_top
@@ -31,7 +31,7 @@ def world(videos: int, people: int, seed: int) -> tuple:
     users = random_users(night, people, seed + 1)
     random = np.random.default_rng(seed)
     vectors = random.integers(-3, 4, (videos, 8)).astype(np.float32)
-    return (night, users, neighbours(night, users), Retrieval(vectors, exact_top(vectors)),
+    return (night, users, neighbours(night, users, NeighbourRules()), Retrieval(vectors, exact_top(vectors)),
             random.integers(-3, 4, (people, 8)).astype(np.float32))
 
 
@@ -97,5 +97,5 @@ def test_without_a_model_there_are_still_lists() -> None:
 def test_a_night_without_videos_gives_no_rows() -> None:
     night, users, *_ = world(30, 12, 0)
     empty = random_night(0)
-    found = rows(replace(empty, as_of=night.as_of), users, neighbours(empty, users), None, None, 50)
+    found = rows(replace(empty, as_of=night.as_of), users, neighbours(empty, users, NeighbourRules()), None, None, 50)
     assert found.num_rows == 0

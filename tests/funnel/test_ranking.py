@@ -140,7 +140,7 @@ def test_reasons_say_why() -> None:
 def test_a_reason_without_a_subject_is_still_a_sentence() -> None:
     night = hand_made([10, 11])
     users = watching({1: [99]})
-    near = neighbours(night, users)
+    near = neighbours(night, users, NeighbourRules())
     vectors = np.ones((2, 1), np.float32)
     say = reasons(night, users, pairs((0, 0, "retrieval"), (0, 1, "co_watched")), np.arange(2), near,
                   Retrieval(vectors, exact_top(vectors))).to_pylist()

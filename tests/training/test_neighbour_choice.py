@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from funnel.neighbours import NeighbourRules
+from funnel.neighbours import NeighbourRules, explained_by
 from funnel.night import Night
 from funnel.users import Users
 from tests.funnel.worlds import hand_made, watching
@@ -50,3 +51,23 @@ def test_few_sittings_and_none_change_nothing() -> None:
 def test_only_what_had_arrived_explains() -> None:
     night, users = world(24)
     assert neighbour_choice.choose(night, replace(users, arrived_us=users.arrived_us + 10**13), DAYS) == NeighbourRules()
+
+
+def test_what_follows_a_cut_does_not_explain_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    night, users = world(24)
+    given: list[Users] = []
+    monkeypatch.setattr(neighbour_choice, "explained_by",
+                        lambda night, cut, ridge: given.append(cut) or explained_by(night, cut, ridge))
+    neighbour_choice.choose(night, users, DAYS)
+    assert len(given) == len(neighbour_choice.RIDGES)
+    for cut in given:
+        assert (np.diff(cut.offsets) < 24).all() and (cut.event_us < np.repeat(cut.asked_us, np.diff(cut.offsets))).all()
+        assert np.array_equal(np.diff(cut.seen_offsets), np.diff(cut.offsets)), "nor what is only known as seen"
+
+
+def test_the_ridge_that_explains_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    night, users = world(24)
+    for good in neighbour_choice.RIDGES:
+        monkeypatch.setattr(neighbour_choice, "explained_by", lambda night, cut, ridge, good=good: explained_by(
+            night, cut, ridge) * np.float32(ridge == good))
+        assert neighbour_choice.choose(night, users, DAYS).ridge == good

@@ -1,10 +1,12 @@
 """A whole training: what is planted is learned, noise is not, and everything is recorded once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from funnel.neighbours import NeighbourRules
 from funnel.night import BASELINES, Night, Users, load_histories, load_night
 from jobs import train
 from lake import lineage, numbered_log, snapshot
@@ -12,7 +14,7 @@ from lake.hashing import sha256_of
 from lake.refusal import Refusal
 from tests.training import planted
 from tests.training.conftest import TRAIN
-from training import bundle, fitting, label_lists, lists, model_file, needs, registry, session
+from training import bundle, evaluation, fitting, judging, label_lists, lists, model_file, needs, registry, session
 from training.label_days import LabelDays
 
 
@@ -78,6 +80,14 @@ def test_lists_are_bounded(learned: dict, monkeypatch: pytest.MonkeyPatch) -> No
     found = label_lists.make(material.night, material.users, days, model.retrieval, 1, model.neighbours)
     assert 40 < len(found.user_ids) == sum(len(each.user_ids) for each in made) <= 80
     assert 4 * 2 <= len(made) < 4 * 3
+
+
+def test_judged_lists_ask_by_the_rules_of_their_model(learned: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules, asked, make = NeighbourRules(ridge=100.0, lately_fade=0.9), [], evaluation.neighbours
+    model = replace(bundle.load(snapshot.find(needs.plan(planted.AS_OF))), neighbours=rules)
+    monkeypatch.setattr(evaluation, "neighbours", lambda night, users, by: asked.append(by) or make(night, users, by))
+    judging.lists(fitting.load(planted.AS_OF), model)
+    assert asked == [rules]
 
 
 def test_noise_is_not_learned(noise: dict) -> None:
