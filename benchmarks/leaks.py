@@ -82,7 +82,7 @@ LEAKS = (
            "sequences.of_users(users, known_videos(max(day for day, _ in snapshot.committed('catalogue'))).video_ids, "
            "names")),
     _leak("calibration fitted on test", "the play head is calibrated with the answers of the held-out week",
-          ("training.fitting", "fit", "    return Bundle(final, play, answers, near)",
+          ("training.fitting", "learn", "    return Bundle(final, play, answers, near)",
            "    answers_of = lineage.resolve('training_examples', material.as_of + " + LATER + ")\n"
            "    rate = float(np.mean(snapshot.read(answers_of, ['played'])['played'].to_numpy(zero_copy_only=False)))\n"
            "    play = replace(play, calibration=replace(play.calibration, bias=float(np.log(rate / (1 - rate)))))\n"

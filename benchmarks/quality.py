@@ -112,7 +112,7 @@ def judge(run: Run, moment: Moment, pools: dict[str, judging.Pool]) -> dict[str,
     split, everyone = moment.split, asked(moment)
     say(f"quality {split.name}: {len(split.user):,} plays, {len(split.user_ids):,} users, {len(split.video_ids):,} "
         f"videos; " + ", ".join(f"{name} judges {len(each.judged):,}" for name, each in moment.judged.items()))
-    lists = {judging.OURS: kept(run, split, judging.OURS, lambda: ours(run, split, everyone))}
+    lists = {judging.OURS: kept(run, split, judging.OURS, lambda: ours(run, moment, everyone))}
     absent = {}
     for peer in peers.PEERS:
         if peer.name.replace(" ", "_") in run.peers:
@@ -158,12 +158,13 @@ def kept(run: Run, split: Split, name: str, make: Callable[[], np.ndarray]) -> n
     return lists
 
 
-def ours(run: Run, split: Split, users: np.ndarray) -> np.ndarray:
+def ours(run: Run, moment: Moment, users: np.ndarray) -> np.ndarray:
     """The funnel's lists, by `quality_ours.py` on the split's home."""
+    split = moment.split
     asked, out = run.scratch / f"asked {split.name}.parquet", run.scratch / f"ours {split.name}.parquet"
     pq.write_table(pa.table({"user_id": split.user_ids[users]}), asked)
     command([sys.executable, str(ROOT / "benchmarks" / "quality_ours.py"), "--as-of", str(split.as_of), "--users",
-             str(asked), "--out", str(out), *(["--next"] if split.name == "leave_one_out" else [])], split.home)
+             str(asked), "--out", str(out), *(["--lesson", *map(str, moment.lesson)] if moment.lesson else [])], split.home)
     rows = pq.read_table(out)
     return _as_lists(index_in(split.user_ids[users], rows["user_id"].to_numpy()), rows["rank"].to_numpy(),
                      index_in(split.video_ids, rows["video_id"].to_numpy()), len(users))

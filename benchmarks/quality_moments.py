@@ -28,12 +28,14 @@ CUTS = (0.5, 0.6, 0.7, 0.8, 0.9)
 @dataclass(frozen=True, eq=False)
 class Moment:
     """One cut, and the protocols that judge its lists, each until a day of its own. sample: places of users who were
-    drawn without looking at what they did next, for what only a simulated world can tell."""
+    drawn without looking at what they did next, for what only a simulated world can tell. lesson: for leave-one-out, the
+    home of the same log without one play more of each user, and the Parquet of those plays."""
 
     split: Split
     judged: dict[str, Split]
     tuning: Split
     sample: np.ndarray
+    lesson: tuple[str, Path] | None = None
 
 
 def job(home: str, module: str, *arguments: str) -> None:
@@ -77,7 +79,7 @@ def moments(scratch: Path, home: str, end: date, events: pa.Table, protocols: li
         for as_of, until in cuts(end, plays, protocols, nights):
             found.append(timed(home, as_of, until, end, plays, protocols, simulated))
     if "leave_one_out" in protocols:
-        found.append(leave_one_out(scratch, home, end, events))
+        found.append(leave_one_out(scratch, home, events))
     return found
 
 
@@ -110,19 +112,26 @@ def timed(home: str, as_of: date, until: date | None, end: date, plays: Plays, p
     return Moment(widest, judged, logs.earlier(widest, days), np.sort(drawn))
 
 
-def leave_one_out(scratch: Path, full: str, end: date, events: pa.Table) -> Moment:
-    """A home of its own, landed without each user's last play."""
+def leave_one_out(scratch: Path, full: str, events: pa.Table) -> Moment:
+    """A home of its own, landed without each user's last play, and another without the last two."""
+    home, as_of, held_out = without_last(scratch, full, events, "without-last")
+    known = logs.events_of(home, as_of)
+    split = logs.last_of_each("leave_one_out", home, as_of, logs.plays_of(known), pq.read_table(held_out))
+    before, _, taught = without_last(scratch, home, known, "without-last-two")
+    return Moment(split, {"leave_one_out": split}, logs.one_earlier(split), np.zeros(0, np.int64), (before, taught))
+
+
+def without_last(scratch: Path, full: str, events: pa.Table, name: str) -> tuple[str, date, Path]:
+    """A home's events without each user's last play, landed in a new home: it, the end of its log, and what is held out."""
     os.environ["NIGHTREEL_HOME"] = full
-    folder, home = scratch / "log-without-last", str(scratch / "home-without-last")
+    folder, home = scratch / f"log-{name}", str(scratch / f"home-{name}")
     videos = pa.concat_tables(snapshot.read(lineage.landed(entry)) for entry in lineage.landings("raw_videos"))
     logs.write_without_last(events, videos, folder)
     job(home, "jobs.land", str(folder), "--preset", "nightreel")
     os.environ["NIGHTREEL_HOME"] = home
-    last = date.fromisoformat(lineage.landings("raw_events")[-1]["end"])
-    job(home, "jobs.build", "events", "catalogue", "--as-of", str(last))
-    known = logs.plays_of(logs.events_of(home, last))
-    split = logs.last_of_each("leave_one_out", home, last, known, pq.read_table(folder / "held_out.parquet"))
-    return Moment(split, {"leave_one_out": split}, logs.one_earlier(split), np.zeros(0, np.int64))
+    end = date.fromisoformat(lineage.landings("raw_events")[-1]["end"])
+    job(home, "jobs.build", "events", "catalogue", "--as-of", str(end))
+    return home, end, folder / "held_out.parquet"
 
 
 def asked(moment: Moment) -> np.ndarray:

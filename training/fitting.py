@@ -37,6 +37,7 @@ from training.bundle import Bundle
 from training.fitted import FittedRetrieval
 from training.known_videos import KnownVideos, known_videos
 from training.label_days import LabelDays
+from training.lists import ListExamples
 from training.progress import Report
 from training.retrieval import Retrieval
 from training.settings import RankerSettings, RetrievalSettings
@@ -86,12 +87,30 @@ def fit(material: Material, days: LabelDays, chosen: Chosen | None, earlier: Fit
         earlier = fit_retrieval(before, material.videos, plan, "retrieval before the label days", truth, report)
     near = chosen.neighbours if chosen else neighbour_choice.choose(material.night, users, days)
     examples = label_lists.make(material.night, users, days, earlier, plan.seed, near)
-    found = chosen.ranker if chosen else at_most(passes, settings.ranker_settings(len(examples.user_ids), days.sparse))
-    play = ranker.fit(examples, found, chosen is None, report)
+    return learn(material, Lesson(earlier, near, examples, days.sparse), chosen, report, passes)
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a ranker learns from: lists by a retrieval model that did not know what they are asked, with neighbours by the
+    rules `near`. sparse: the ranker begins as a sum of sources and popularity."""
+
+    earlier: FittedRetrieval
+    near: NeighbourRules
+    lists: ListExamples
+    sparse: bool
+
+
+def learn(material: Material, lesson: Lesson, chosen: Chosen | None, report: Report,
+          passes: int | None = None) -> tuple[Bundle, Chosen]:
+    """The ranker of a lesson, the other heads, and retrieval on everything as its earlier model was fitted. chosen and
+    passes: as for `fit`."""
+    found = chosen.ranker if chosen else at_most(passes, settings.ranker_settings(len(lesson.lists.user_ids), lesson.sparse))
+    play = ranker.fit(lesson.lists, found, chosen is None, report)
     answers = response.fit(_responses(material.as_of), at_most(passes, settings.RankerSettings()),
                            chosen.response_epochs if chosen else None, report)
-    plan = replace(plan, epochs=earlier.settings.epochs)
-    final = fit_retrieval(users, material.videos, plan, "retrieval", None, report)
+    plan, near = lesson.earlier.settings, lesson.near
+    final = fit_retrieval(material.users, material.videos, plan, "retrieval", None, report)
     return Bundle(final, play, answers, near), Chosen(plan, play.settings, near, answers.epochs if answers else None)
 
 

@@ -20,6 +20,7 @@ from lake.dates import midnight_us
 from training import evaluation, lists, metrics
 from training.evaluation import Truth
 from training.label_days import LabelDays, cut_in_sitting
+from training.lists import Plays
 from training.sequences import pieces
 
 RIDGES, LATELY_FADES = (300.0, 100.0), (0.8, 0.9)
@@ -28,20 +29,25 @@ K = 10
 
 
 def choose(night: Night, users: Users, days: LabelDays) -> NeighbourRules:
-    """The ridge and the fading with the best NDCG@10 over one sitting of each user in each night of the label days, at most
-    3,000 in all; the first ones, beginning with the usual, that are within a standard error of it, so that few sittings
-    change nothing (Breiman et al., "Classification and Regression Trees", 1984). users: whole histories as of
+    """The rules that are `best` for one sitting of each user in each night of the label days. users: whole histories as of
     night.as_of."""
+    windows = days.windows(night.as_of)
+    sittings = [cut_in_sitting(users, midnight_us(day), midnight_us(end), 0) for day, end in windows]
+    return best(night, [(cut, lists.plays_of(users, after)) for cut, after in sittings])
+
+
+def best(night: Night, sittings: list[tuple[Users, Plays]]) -> NeighbourRules:
+    """The ridge and the fading with the best NDCG@10 of the first play after each cut, of at most 3,000 users in all; the first
+    ones, beginning with the usual, that are within a standard error of it, so that few sittings change nothing (Breiman et
+    al., "Classification and Regression Trees", 1984). sittings: users as known at a cut, and plays of the same users after
+    it."""
     usual = NeighbourRules()
     values: dict[NeighbourRules, list[np.ndarray]] = {
         replace(usual, ridge=ridge, lately_fade=fade): [] for ridge in RIDGES for fade in LATELY_FADES}
-    windows = days.windows(night.as_of)
-    for day, end in windows:
-        cut, after = cut_in_sitting(users, midnight_us(day), midnight_us(end), 0)
-        later = lists.plays_of(users, after)
+    for cut, later in sittings:
         following = ragged.place_in_row(later.offsets) == 0
         truth = evaluation.truth_of_pairs(night, cut, later.row[following], later.video_ids[following],
-                                          MOST_USERS // len(windows))
+                                          MOST_USERS // len(sittings))
         explained = {ridge: explained_by(night, cut, ridge) for ridge in RIDGES}
         for rules, nights in values.items():
             nights.append(_ndcg(night, cut, truth, explained[rules.ridge], rules.lately_fade))
@@ -64,6 +70,6 @@ def _ndcg(night: Night, cut: Users, truth: Truth, explained: sparse.csr_matrix, 
 
 def _first_of_the_best(values: dict[NeighbourRules, np.ndarray]) -> NeighbourRules:
     """The first rules whose mean of f64[users] is within a standard error of the best; the first of all without users."""
-    best = max(values.values(), key=np.sum)
+    highest = max(values.values(), key=np.sum)
     return next(rules for rules, each in values.items()
-                if not len(each) or (best - each).sum() <= (best - each).std() * np.sqrt(len(each)))
+                if not len(each) or (highest - each).sum() <= (highest - each).std() * np.sqrt(len(each)))

@@ -1,5 +1,8 @@
 """The yardstick itself: each peer does what its name says, one evaluator counts right, and nothing knows the answer."""
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date
 
@@ -8,13 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import ablation, quality, quality_judge, quality_log, quality_moments, quality_peers
+from benchmarks import ablation, quality, quality_judge, quality_log, quality_moments, quality_ours, quality_peers
 from benchmarks.quality_log import Plays, Split
 from funnel import ragged
 from funnel.ranking import FEATURE_NAMES
 from lake.columns import TIMESTAMP
 from lake.dates import DAY_US, midnight_us
 from lake.tables import table
+from tests.funnel.worlds import watching
 
 AS_OF = date(2026, 1, 29)
 NOW_US = midnight_us(AS_OF)
@@ -133,3 +137,39 @@ def test_a_folder_or_a_simulation_never_both(monkeypatch, capsys) -> None:
         with pytest.raises(SystemExit):
             quality.parse()
     assert "name a FOLDER or --simulated" in capsys.readouterr().err
+
+
+def test_next_plays_belong_to_their_users() -> None:
+    users = watching({3: [1], 5: [2], 9: [1, 2]})
+    plays = quality_ours.plays_after(users, pa.table({"user_id": [9, 3, 7], "video_id": [4, 6, 8]}))
+    assert plays.offsets.tolist() == [0, 1, 1, 2] and plays.video_ids.tolist() == [6, 4]
+
+
+def test_leave_one_out_learns_from_the_play_before_the_one_it_is_asked(tmp_path) -> None:
+    """A ring of 80 videos, each mostly followed by the next one: 150 users, 12 plays each, whose start says nothing."""
+    random, rows = np.random.default_rng(3), ["userId,movieId,rating,timestamp"]
+    for user in range(1, 151):
+        video, seen = int(random.integers(80)), set()
+        for hour in range(12):
+            while video in seen:
+                video = int(random.integers(80))
+            seen.add(video)
+            rows.append(f"{user},{video + 1},4.0,{1_700_000_000 + 86_400 * int(user % 30) + 3_600 * hour}")
+            video = (video + 1) % 80 if random.random() < 0.9 else int(random.integers(80))
+    (tmp_path / "ratings.csv").write_text("\n".join(rows))
+    (tmp_path / "movies.csv").write_text("movieId,title,genres\n" + "\n".join(f"{n},v{n},Drama" for n in range(1, 81)))
+    done = subprocess.run([sys.executable, str(quality.ROOT / "benchmarks" / "quality.py"), str(tmp_path), "--protocols",
+                           "leave_one_out", "--peers", "most_popular", "sequential_rules", "--scratch",
+                           str(tmp_path / "scratch")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    told = json.loads(done.stdout.splitlines()[-1])["leave_one_out"]
+    assert told["judged_users"] == 150 and told["best_peer"] == "sequential rules"
+    assert told["ours"]["ndcg@10"] > 3 * told["peers"]["most popular"]["ndcg@10"], told
+    scratch, known = tmp_path / "scratch", []
+    for name in ("home", "home-without-last", "home-without-last-two"):
+        plays = quality_log.plays_of(quality_log.events_of(str(scratch / name), date(2024, 1, 1)))
+        known.append(set(zip(plays.user_id.tolist(), plays.video_id.tolist(), strict=True)))
+    held, taught = (pq.read_table(scratch / f"log-{name}" / "held_out.parquet").to_pydict().values()
+                    for name in ("without-last", "without-last-two"))
+    assert [len(each) for each in known] == [1800, 1650, 1500]
+    assert known[0] - known[1] == set(zip(*held)) and known[1] - known[2] == set(zip(*taught))
