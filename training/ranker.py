@@ -35,7 +35,7 @@ PLAY = ("play",)
 # they are fresh, and what many play is good once they no longer are.
 PRIOR = {"retrieval_gap": 1.0, "explained_share": 1.0, "lately_share_now": 1.0, "followed_share_now": 1.0,
          "popularity_place": 1.0, "popularity_place_now": -1.0}
-SHARPNESS = tuple(2.0 ** (half / 2) for half in range(-8, 3))  # what the prior's sum may be multiplied by
+SHARPNESS = tuple(2.0 ** (half / 2) for half in range(-8, 3))  # what scores, and the prior's sum, may be multiplied by
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def choose(examples: ListExamples, lists: np.ndarray) -> ListExamples:
 
 
 def fit(examples: ListExamples, settings: RankerSettings, search: bool, report: Report) -> FittedRanker:
-    """Fit the play head. search: stop early by NDCG@10 of the held-out lists; else run exactly settings.epochs.
+    """Fit the play head. search: stop early by the loss of the held-out lists; else run exactly settings.epochs.
 
     With fewer than 20 lists there is nothing to learn from: `by_retrieval`.
     """
@@ -118,7 +118,7 @@ def _epochs(network: Heads, learned: ListExamples, judged: ListExamples, setting
     at_once = _lists_at_once(learned, settings)
     steps = math.ceil(len(learned.user_ids) / at_once)
     averaged = AveragedModel(network, avg_fn=lambda mean, now, n: mean + (now - mean) / (n + 1).clamp(max=steps))
-    best, kept, weights = -np.inf, settings.epochs, None
+    least, kept, weights = np.inf, settings.epochs, None
     for number in range(1, settings.epochs + 1):
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * (1 - 0.9 * (number - 1) / settings.epochs)
@@ -126,10 +126,12 @@ def _epochs(network: Heads, learned: ListExamples, judged: ListExamples, setting
         loss = _pass(network, averaged, learned, at_once, optimizer, shuffle, settings)
         if not np.isfinite(loss):
             raise FloatingPointError(f"the ranker's loss became {loss} in epoch {number}; lower its learning rate")
-        value = quality(logits(averaged.module, judged.features)[:, 0], judged)
-        report(Epoch("ranker", number, {"loss": loss, "ndcg@10": value}, time.perf_counter() - begun))
-        if search and value > best:
-            best, kept, weights = value, number, copy.deepcopy(averaged.module.state_dict())
+        scores = logits(averaged.module, judged.features)[:, 0]
+        later = held_out_loss(scores, judged)
+        told = {"loss": loss, "held_out_loss": later, "ndcg@10": quality(scores, judged)}
+        report(Epoch("ranker", number, told, time.perf_counter() - begun))
+        if search and later < least:
+            least, kept, weights = later, number, copy.deepcopy(averaged.module.state_dict())
         if search and number - kept >= settings.patience:
             break
     network.load_state_dict(weights if weights is not None else averaged.module.state_dict())
@@ -162,6 +164,16 @@ def _pass(network: Heads, averaged: AveragedModel, learned: ListExamples, at_onc
     return total / max(steps, 1)
 
 
+@torch.no_grad()
+def held_out_loss(scores: np.ndarray, judged: ListExamples) -> float:
+    """The listwise loss of scores f32[n] of lists, as sharp as suits them: what is too sure of itself is calibrated later.
+    It wavers less than the NDCG of some hundred lists. Not a number without a list."""
+    if not len(judged.user_ids):
+        return np.nan
+    batch = [torch.from_numpy(array) for array in (judged.gain, judged.weight, ragged.row_of(judged.offsets))]
+    return min(_listwise(torch.from_numpy(scores * np.float32(sharpness)), *batch).item() for sharpness in SHARPNESS)
+
+
 def _from_prior(network: Heads) -> Tensor:
     """How far the straight line has moved: what few lists can't tell stays as it was before any."""
     moved = network.straight.weight.square().sum()
@@ -170,14 +182,17 @@ def _from_prior(network: Heads) -> Tensor:
 
 def _loss(network: Heads, features: Tensor, gain: Tensor, weight: Tensor, row: Tensor, pointwise: float) -> Tensor:
     scores = network(features)[:, 0]                                                   # [n]
+    plain = functional.binary_cross_entropy_with_logits(scores, (gain > 0).float(), weight, reduction="sum")
+    return _listwise(scores, gain, weight, row) + pointwise * plain / weight.sum()
+
+
+def _listwise(scores: Tensor, gain: Tensor, weight: Tensor, row: Tensor) -> Tensor:
     lists = int(row[-1]) + 1
     top = scores.detach().new_full((lists,), -1e9).scatter_reduce(0, row, scores.detach(), "amax")
     mass = scores.new_zeros(lists).index_add(0, row, weight * torch.exp(scores - top[row]))
     own = (scores - top[row] - torch.log(mass)[row]) * gain                            # [n] log share of each positive
     gains = scores.new_zeros(lists).index_add(0, row, gain)
-    listwise = -(own / gains[row].clamp(min=1e-9)).sum() / lists
-    plain = functional.binary_cross_entropy_with_logits(scores, (gain > 0).float(), weight, reduction="sum")
-    return listwise + pointwise * plain / weight.sum()
+    return -(own / gains[row].clamp(min=1e-9)).sum() / lists
 
 
 def quality(scores: np.ndarray, examples: ListExamples) -> float:

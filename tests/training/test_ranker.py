@@ -14,6 +14,7 @@ from lake.dates import DAY_US, midnight_us
 from tests.funnel.worlds import AS_OF, random_night, random_users, watching
 from training import calibration, label_days, network, ranker, response
 from training.lists import ListExamples
+from training.progress import Epoch
 from training.settings import RankerSettings, ranker_settings
 
 
@@ -36,6 +37,23 @@ def test_planted_order_is_learned_and_noise_is_not() -> None:
     assert scores[0] > scores[1] + 0.2
     for told in learned.reliability:
         assert abs(told["predicted"] - told["observed"]) < 0.12
+
+
+def test_the_epochs_are_those_with_the_least_loss_of_the_held_out_lists() -> None:
+    epochs: list[Epoch] = []
+    made = ranker.fit(lists(120, True), RankerSettings(epochs=8), True, epochs.append)
+    losses, places = ([epoch.values[name] for epoch in epochs] for name in ("held_out_loss", "ndcg@10"))
+    assert made.settings.epochs == 1 + np.argmin(losses) != 1 + np.argmax(places)
+
+
+def test_the_loss_of_held_out_lists_forgives_what_is_too_sure_of_itself() -> None:
+    """By hand: one list whose first is watched, scores 2, 0, 0 and those a thousand times as large or turned round."""
+    one = ListExamples(np.zeros((3, 1), np.float32), np.array([1, 0, 0], np.float32), np.array([1, 1, 3], np.float32),
+                       np.array([0, 3]), np.array([7]))
+    scores = np.array([2, 0, 0], np.float32)
+    assert np.isclose(ranker.held_out_loss(scores, one), np.log(1 + 4 * np.exp(-4)), atol=1e-4), "at twice the sharpness"
+    assert ranker.held_out_loss(1000 * scores, one) < 1e-4 < np.log(5) < ranker.held_out_loss(-1000 * scores, one)
+    assert np.isnan(ranker.held_out_loss(scores[:0], ranker.choose(one, np.array([False]))))
 
 
 def test_a_prior_that_is_too_sure_is_softened_before_anything_is_learned() -> None:
