@@ -33,6 +33,10 @@ class ListExamples:
     user_ids: np.ndarray
 
     @property
+    def size(self) -> int:
+        return len(self.user_ids)
+
+    @property
     def watched(self) -> np.ndarray:
         return self.gain > 0
 
@@ -104,6 +108,18 @@ def together(parts: list[ListExamples]) -> ListExamples:
                         np.concatenate([part.user_ids for part in parts]))
 
 
+def choose(examples: ListExamples, chosen: np.ndarray) -> ListExamples:
+    """The lists at these places, i64 ascending."""
+    rows, offsets = ragged.take(examples.offsets, chosen)
+    return ListExamples(examples.features[rows], examples.gain[rows], examples.weight[rows], offsets,
+                        examples.user_ids[chosen])
+
+
+def some(examples: ListExamples, most: int, random: np.random.Generator) -> ListExamples:
+    """At most so many of the lists, drawn."""
+    return choose(examples, np.sort(random.permutation(examples.size)[:most]))
+
+
 def _sample(offsets: np.ndarray, watched: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """bool[N] rows to keep, all watched and up to NEGATIVES others a list, and f32[N] what each kept row stands for."""
     row = ragged.row_of(offsets)
@@ -121,5 +137,4 @@ def _useful(parts: list[tuple[np.ndarray, ...]]) -> ListExamples:
     features, gain, weight, lengths, user_ids = (np.concatenate(part) for part in zip(*parts, strict=True))
     offsets = ragged.offsets_of(lengths)
     useful = np.bincount(ragged.row_of(offsets)[gain > 0], minlength=len(lengths)) > 0
-    rows, kept = ragged.take(offsets, np.flatnonzero(useful))
-    return ListExamples(features[rows], gain[rows], weight[rows], kept, user_ids[useful])
+    return choose(ListExamples(features, gain, weight, offsets, user_ids), np.flatnonzero(useful))

@@ -21,7 +21,7 @@ from funnel.ranking import FEATURE_NAMES
 from lake.hashing import splitmix64
 from training import calibration
 from training.calibration import Calibration
-from training.lists import ListExamples
+from training.lists import ListExamples, choose
 from training.loop import device
 from training.network import Heads, logits
 from training.progress import Epoch, Report
@@ -53,13 +53,6 @@ def held_out(user_ids: np.ndarray) -> np.ndarray:
     return splitmix64(user_ids) // np.uint64(64) % np.uint64(HELD_OUT_OF) == 0
 
 
-def choose(examples: ListExamples, lists: np.ndarray) -> ListExamples:
-    """The lists where the mask bool[Q] is true."""
-    rows, offsets = ragged.take(examples.offsets, np.flatnonzero(lists))
-    return ListExamples(examples.features[rows], examples.gain[rows], examples.weight[rows], offsets,
-                        examples.user_ids[lists])
-
-
 def fit(examples: ListExamples, settings: RankerSettings, search: bool, report: Report) -> FittedRanker:
     """Fit the play head. search: stop early by the loss of the held-out lists; else run exactly settings.epochs.
 
@@ -68,7 +61,7 @@ def fit(examples: ListExamples, settings: RankerSettings, search: bool, report: 
     if len(examples.user_ids) < FEWEST_LISTS:
         return by_retrieval(settings)
     rest = held_out(examples.user_ids)
-    learned, judged = choose(examples, ~rest), choose(examples, rest)
+    learned, judged = (choose(examples, np.flatnonzero(mask)) for mask in (~rest, rest))
     torch.manual_seed(settings.seed)
     network = Heads(examples.features.shape[1], settings.hidden, PLAY, settings.dropout)
     network.standardise(learned.features)

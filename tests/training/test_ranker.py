@@ -13,7 +13,7 @@ from funnel.users import hours_since_play
 from lake.dates import DAY_US, midnight_us
 from tests.funnel.worlds import AS_OF, random_night, random_users, watching
 from training import calibration, label_days, network, ranker, response
-from training.lists import ListExamples
+from training.lists import ListExamples, choose, some
 from training.progress import Epoch
 from training.settings import RankerSettings, ranker_settings
 
@@ -53,7 +53,17 @@ def test_the_loss_of_held_out_lists_forgives_what_is_too_sure_of_itself() -> Non
     scores = np.array([2, 0, 0], np.float32)
     assert np.isclose(ranker.held_out_loss(scores, one), np.log(1 + 4 * np.exp(-4)), atol=1e-4), "at twice the sharpness"
     assert ranker.held_out_loss(1000 * scores, one) < 1e-4 < np.log(5) < ranker.held_out_loss(-1000 * scores, one)
-    assert np.isnan(ranker.held_out_loss(scores[:0], ranker.choose(one, np.array([False]))))
+    assert np.isnan(ranker.held_out_loss(scores[:0], choose(one, np.zeros(0, np.int64))))
+
+
+def test_some_lists_are_whole_lists() -> None:
+    every = lists(40, True)
+    drawn = some(every, 15, np.random.default_rng(1))
+    assert drawn.size == 15 < len(np.unique(drawn.user_ids)) + 1 and set(drawn.user_ids) < set(every.user_ids)
+    for place, user in enumerate(drawn.user_ids.tolist()):
+        mine = slice(30 * (user - 1000), 30 * (user - 999))
+        assert np.array_equal(drawn.features[30 * place:30 * place + 30], every.features[mine])
+    assert np.array_equal(some(every, 99, np.random.default_rng(1)).features, every.features)
 
 
 def test_a_prior_that_is_too_sure_is_softened_before_anything_is_learned() -> None:

@@ -55,7 +55,8 @@ def test_lists_know_what_their_night_knew(learned: dict, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(lists, "make", watched)
     monkeypatch.setattr(label_lists, "with_features", with_features)
-    monkeypatch.setattr(label_lists, "MOST_LISTS", 100_000)  # so that no night has enough of them before its fourth sitting
+    monkeypatch.setattr(label_lists, "FEWEST_LISTS", 100_000)  # so that no night has enough of them before its fourth sitting
+    monkeypatch.setattr(label_lists, "MOST_LISTS", 100_000)
     made = label_lists.make(material.night, material.users, days, model.retrieval, 1, model.neighbours)
     assert len(asked) == 4 * (1 + label_lists.SITTINGS) and len(made.user_ids) > 300
     assert [night.as_of for night, *_ in asked[::1 + label_lists.SITTINGS]] == days.nights(planted.AS_OF)
@@ -71,15 +72,26 @@ def test_lists_know_what_their_night_knew(learned: dict, monkeypatch: pytest.Mon
         assert (knows + answers == np.diff(material.users.offsets))[answers > 0].all()
 
 
-def test_lists_are_bounded(learned: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And sittings are not cut again where one cut has brought enough of them."""
+@pytest.mark.parametrize(("most", "fewest"), [(80, 0), (80, 80), (800, 100), (10_000, 0)])
+def test_sittings_are_as_many_as_lists_of_their_night(learned: dict, monkeypatch: pytest.MonkeyPatch, most: int,
+                                                      fewest: int) -> None:
+    """Or what these lack of the fewest; and they are not cut again once they are."""
     material, days = fitting.load(planted.AS_OF), LabelDays(planted.HELD_OUT)
-    model, make, made = bundle.load(snapshot.find(needs.plan(planted.AS_OF))), lists.make, []
-    monkeypatch.setattr(label_lists, "MOST_LISTS", 80)
-    monkeypatch.setattr(lists, "make", lambda *told: made.append(make(*told)) or made[-1])
+    model, together, parts = bundle.load(snapshot.find(needs.plan(planted.AS_OF))), lists.together, []
+    sittings: list[int] = []
+    monkeypatch.setattr(label_lists, "MOST_LISTS", most)
+    monkeypatch.setattr(label_lists, "FEWEST_LISTS", fewest)
+    some = lists.some
+    monkeypatch.setattr(lists, "some", lambda *told: sittings.append(id(drawn := some(*told))) or drawn)
+    monkeypatch.setattr(lists, "together", lambda made: parts.extend(made) or together(made))
     found = label_lists.make(material.night, material.users, days, model.retrieval, 1, model.neighbours)
-    assert 40 < len(found.user_ids) == sum(len(each.user_ids) for each in made) <= 80
-    assert 4 * 2 <= len(made) < 4 * 3
+    nights = [place for place, part in enumerate(parts) if id(part) not in sittings]
+    assert len(nights) == 4 and found.size <= most
+    for start, end in zip(nights, [*nights[1:], len(parts)], strict=True):
+        of_night, of_sittings = parts[start].size, [part.size for part in parts[start + 1:end]]
+        wanted = min(max(of_night, fewest // 4 - of_night), most // 8)
+        assert sum(of_sittings) == wanted or len(of_sittings) == label_lists.SITTINGS and sum(of_sittings) < wanted
+        assert sum(of_sittings[:-1]) < wanted
 
 
 def test_judged_lists_ask_by_the_rules_of_their_model(learned: dict, monkeypatch: pytest.MonkeyPatch) -> None:
