@@ -165,6 +165,7 @@ def test_leave_one_out_learns_from_the_play_before_the_one_it_is_asked(tmp_path)
     told = json.loads(done.stdout.splitlines()[-1])["leave_one_out"]
     assert told["judged_users"] == 150 and told["best_peer"] == "sequential rules"
     assert told["ours"]["ndcg@10"] > 3 * told["peers"]["most popular"]["ndcg@10"], told
+    assert "retrieval before the last plays epoch 1" in done.stdout and "ranker epoch 1" in done.stdout, "lists had answers"
     scratch, known = tmp_path / "scratch", []
     for name in ("home", "home-without-last", "home-without-last-two"):
         plays = quality_log.plays_of(quality_log.events_of(str(scratch / name), date(2024, 1, 1)))
