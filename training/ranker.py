@@ -54,7 +54,8 @@ def held_out(user_ids: np.ndarray) -> np.ndarray:
 
 
 def fit(examples: ListExamples, settings: RankerSettings, search: bool, report: Report) -> FittedRanker:
-    """Fit the play head. search: stop early by the loss of the held-out lists; else run exactly settings.epochs.
+    """Fit the play head. search: stop early by the loss of the held-out lists; else, and where none is held out, run
+    exactly settings.epochs.
 
     With fewer than 20 lists there is nothing to learn from: `by_retrieval`.
     """
@@ -119,10 +120,12 @@ def _epochs(network: Heads, learned: ListExamples, judged: ListExamples, setting
         loss = _pass(network, averaged, learned, at_once, optimizer, shuffle, settings)
         if not np.isfinite(loss):
             raise FloatingPointError(f"the ranker's loss became {loss} in epoch {number}; lower its learning rate")
-        scores = logits(averaged.module, judged.features)[:, 0]
-        later = held_out_loss(scores, judged)
-        told = {"loss": loss, "held_out_loss": later, "ndcg@10": quality(scores, judged)}
+        told = {"loss": loss}
+        if judged.size:
+            scores = logits(averaged.module, judged.features)[:, 0]
+            told |= {"held_out_loss": held_out_loss(scores, judged), "ndcg@10": quality(scores, judged)}
         report(Epoch("ranker", number, told, time.perf_counter() - begun))
+        later = told.get("held_out_loss", np.inf)
         if search and later < least:
             least, kept, weights = later, number, copy.deepcopy(averaged.module.state_dict())
         if search and number - kept >= settings.patience:
@@ -159,10 +162,8 @@ def _pass(network: Heads, averaged: AveragedModel, learned: ListExamples, at_onc
 
 @torch.no_grad()
 def held_out_loss(scores: np.ndarray, judged: ListExamples) -> float:
-    """The listwise loss of scores f32[n] of lists, as sharp as suits them: what is too sure of itself is calibrated later.
-    It wavers less than the NDCG of some hundred lists. Not a number without a list."""
-    if not len(judged.user_ids):
-        return np.nan
+    """The listwise loss of scores f32[n] of lists, at least one, as sharp as suits them: what is too sure of itself is
+    calibrated later. It wavers less than the NDCG of some hundred lists."""
     batch = [torch.from_numpy(array) for array in (judged.gain, judged.weight, ragged.row_of(judged.offsets))]
     return min(_listwise(torch.from_numpy(scores * np.float32(sharpness)), *batch).item() for sharpness in SHARPNESS)
 

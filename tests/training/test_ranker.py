@@ -13,7 +13,7 @@ from funnel.users import hours_since_play
 from lake.dates import DAY_US, midnight_us
 from tests.funnel.worlds import AS_OF, random_night, random_users, watching
 from training import calibration, label_days, network, ranker, response
-from training.lists import ListExamples, choose, some
+from training.lists import ListExamples, some
 from training.progress import Epoch
 from training.settings import RankerSettings, ranker_settings
 
@@ -53,7 +53,15 @@ def test_the_loss_of_held_out_lists_forgives_what_is_too_sure_of_itself() -> Non
     scores = np.array([2, 0, 0], np.float32)
     assert np.isclose(ranker.held_out_loss(scores, one), np.log(1 + 4 * np.exp(-4)), atol=1e-4), "at twice the sharpness"
     assert ranker.held_out_loss(1000 * scores, one) < 1e-4 < np.log(5) < ranker.held_out_loss(-1000 * scores, one)
-    assert np.isnan(ranker.held_out_loss(scores[:0], choose(one, np.zeros(0, np.int64))))
+
+
+def test_few_lists_of_which_none_is_held_out_are_learned_from_and_told_in_numbers() -> None:
+    """Twenty lists may all be of the other four fifths; a model's facts must be JSON all the same."""
+    users, epochs = np.arange(200), []
+    made = ranker.fit(replace(lists(25, True), user_ids=users[~ranker.held_out(users)][:25]), RankerSettings(epochs=3), True,
+                      epochs.append)
+    assert made.settings.epochs == len(epochs) == 3
+    assert all(np.isfinite(value) for epoch in epochs for value in epoch.values.values())
 
 
 def test_some_lists_are_whole_lists() -> None:
