@@ -84,8 +84,8 @@ def _view_rows(night: Night, users: Users) -> np.ndarray:
     wide, view = len(night.category_names) + 1, users.category_features
     table = np.zeros((users.size, wide, len(FEW)), np.float32)
     if len(view.codes):
-        code = index_in(np.array(night.category_names), np.array(view.names)) if night.category_names else []
-        column = np.asarray(code, np.int64)[view.codes] if len(code) else np.full(len(view.codes), -1)
+        code = {name: place for place, name in enumerate(night.category_names)}
+        column = np.array([code.get(name, -1) for name in view.names], np.int64)[view.codes]
         row = np.repeat(np.arange(users.size), np.diff(view.offsets))
         mask = column >= 0
         table[row[mask], column[mask]] = derive(view.values[mask], FEW)

@@ -11,7 +11,7 @@ from funnel.neighbours import Neighbours
 from funnel.night import Night, Users
 from funnel.popular import country_codes, popular_order
 from funnel.recent import Recent, recent, whole_history
-from funnel.retrieval import Retrieval, nearness
+from funnel.retrieval import Retrieval
 
 # What a candidate is best known for: the personal source that ranks it highest, else the first of the others.
 SOURCES = ("retrieval", "explained", "lately", "co_watched", "followed", "creator", "fresh", "popular", "explore",
@@ -74,7 +74,7 @@ def generate(night: Night, users: Users, neighbours: Neighbours, retrieval: Retr
     """Candidates of every user: the union of all sources without videos seen. Deterministic, ties by video id.
 
     neighbours: of `funnel.neighbours.neighbours(night, users)` over all users. retrieval and user_vectors (f32[U, d]):
-    None while there is no model. At most 4,096 users at a time.
+    None while there is no model.
     """
     known = recent(night, users)
     plays = {"whole": whole_history(night, users), "usual": known.matrix(night.size, RECENT_PLAYS),
@@ -88,7 +88,7 @@ def generate(night: Night, users: Users, neighbours: Neighbours, retrieval: Retr
     names = [name for name in SOURCES[:-1] if name in listed or name in NEIGHBOUR_SOURCES]
     scored = {name: scores[SOURCE[name]] for name in names}
     if retrieval is not None and user_vectors is not None:
-        scored["retrieval"] = nearness(retrieval.video_vectors, user_vectors, user, video)
+        scored["retrieval"] = compiled.products(retrieval.video_vectors, user_vectors, user, video)
     return Candidates(user, video, source, np.searchsorted(user, np.arange(users.size + 1)), scored,
                       {name: ranks[SOURCE[name]] for name in names})
 
@@ -122,4 +122,4 @@ def _most(rules: CandidateRules, names: Iterable[str]) -> np.ndarray:
 
 
 def _arrays(matrix: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False), matrix.data
+    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False).view(np.uint32), matrix.data

@@ -16,6 +16,45 @@ SIGN, LOW = np.uint32(1 << 31), np.uint64(0xFFFFFFFF)
 
 
 @njit(cache=True)
+def places(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """i64[n]: the first place of each of wanted u64[n] in ascending u64[m], -1 where absent.
+
+    A bisection among the numbers that share their leading bits: few, where numbers lie evenly.
+    """
+    found = np.full(len(wanted), -1, np.int64)
+    if not len(ascending):
+        return found
+    least, span, shift = ascending[0], ascending[-1] - ascending[0], np.uint64(0)
+    while span >> shift > np.uint64(2 * len(ascending)):
+        shift += np.uint64(1)
+    until = np.zeros(np.int64(span >> shift) + 2, np.int64)  # how many numbers have fewer leading bits
+    for place in range(len(ascending)):
+        until[np.int64((ascending[place] - least) >> shift) + 1] = place + 1
+    for lead in range(1, len(until)):
+        until[lead] = max(until[lead], until[lead - 1])
+    for n in range(len(wanted)):
+        number = wanted[n]
+        if least <= number <= ascending[-1]:
+            lead = np.int64((number - least) >> shift)
+            place = bisected(ascending, number, until[lead], until[lead + 1])
+            if place < until[lead + 1] and ascending[place] == number:
+                found[n] = place
+    return found
+
+
+@njit(cache=True)
+def bisected(ascending: np.ndarray, number: int, low: int, high: int) -> int:
+    """The first place from low on, before high, whose number is not smaller; high where all are."""
+    while low < high:
+        middle = (low + high) // 2
+        if ascending[middle] < number:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True)
 def key_of(score: float, number: int) -> int:
     """u64 of an f32 score and a number from 0 to 2^32 - 1."""
     bits = np.float32(score + np.float32(0)).view(np.uint32)  # -0.0 is 0.0
@@ -60,14 +99,14 @@ def choose(keys: np.ndarray, held: int, n: int) -> float:
 
 @njit(cache=True)
 def offer_columns(scores: np.ndarray, numbers: np.ndarray, keys: np.ndarray, held: np.ndarray, border: np.ndarray,
-                  n: int) -> None:
-    """Offer scores f32[U, W] of numbers i64[W] to each row's best n: keys u64[U, more than n], of which held i64[U] are
-    used, and border f32[U], below which no score is among them (-inf at first). Whole stretches below a row's border are
-    passed over."""
-    for row in range(len(scores)):
+                  rows: np.ndarray, n: int) -> None:
+    """Offer scores f32[R, W] of numbers i64[W] to the best n of some rows i64[R] of U: keys u64[U, more than n], of which
+    held i64[U] are used, and border f32[U], below which no score is among them (-inf at first). Whole stretches below a
+    row's border are passed over."""
+    for line, row in enumerate(rows):
         mine, count, least = keys[row], held[row], border[row]
         for start in range(0, scores.shape[1], STRETCH):
-            stretch = scores[row, start:start + STRETCH]
+            stretch = scores[line, start:start + STRETCH]
             if _any_reaches(stretch, least):
                 for place in range(len(stretch)):
                     if stretch[place] >= least:
@@ -99,12 +138,39 @@ def in_order(keys: np.ndarray, held: int, n: int) -> int:
     return held
 
 
+@njit(cache=True, fastmath={"contract", "reassoc"})
+def products(videos: np.ndarray, users: np.ndarray, user: np.ndarray, video: np.ndarray) -> np.ndarray:
+    """f32[N]: the dot products of rows of videos f32[V, d] and users f32[U, d]."""
+    found = np.empty(len(video), np.float32)
+    for pair in range(len(video)):
+        theirs, mine, total = videos[video[pair]], users[user[pair]], np.float32(0)
+        for n in range(len(mine)):
+            total += theirs[n] * mine[n]
+        found[pair] = total
+    return found
+
+
 @njit(cache=True)
 def rows_in_order(keys: np.ndarray, held: np.ndarray, best: np.ndarray, ids: np.ndarray) -> None:
     """Every row's best as lists, best first: scores f32[U, n] and numbers i64[U, n]."""
     for row in range(len(best)):
         for place in range(in_order(keys[row], held[row], best.shape[1])):
             best[row, place], ids[row, place] = score_of(keys[row, place]), number_of(keys[row, place])
+
+
+@njit(cache=True)
+def best_places(offsets: np.ndarray, scores: np.ndarray, asked: np.ndarray, n: int) -> np.ndarray:
+    """i64[U, n]: of each row offsets[u] … offsets[u + 1] of scores f32[N] the places of the n largest among those asked
+    for, bool[N], falling, ties by place, what is not a number last; -1 where there are fewer."""
+    best, keys = np.full((len(offsets) - 1, n), -1, np.int64), np.empty(len(scores), np.uint64)
+    for row in range(len(best)):
+        held = 0
+        for place in range(offsets[row], offsets[row + 1]):
+            keys[held] = key_of(scores[place] if scores[place] == scores[place] else -np.inf, place)
+            held += asked[place]
+        for place in range(in_order(keys, held, n) if n else 0):
+            best[row, place] = number_of(keys[place])
+    return best
 
 
 @njit(cache=True, nogil=True)
@@ -116,21 +182,23 @@ def co_watched(user_offsets: np.ndarray, user_videos: np.ndarray, video_offsets:
     videos; video_users: each video's users.
     """
     videos = len(video_offsets) - 1
-    norm = np.sqrt(np.diff(video_offsets)).astype(np.float32)
-    total, touched = np.zeros(videos, np.float32), np.empty(videos, np.int32)
+    norm = np.sqrt((video_offsets[1:] - video_offsets[:-1]).astype(np.float64)).astype(np.float32)
+    total, touched = np.zeros(videos, np.float32), np.empty(videos + 1, np.uint32)
     keys = np.empty(ROOM * ids.shape[1], np.uint64)
     for video in range(videos):
-        count = 0
-        for user in video_users[video_offsets[video]:video_offsets[video + 1]]:
-            for other in user_videos[user_offsets[user]:user_offsets[user + 1]]:
-                if total[other] == 0:
-                    touched[count] = other
-                    count += 1
-                total[other] += np.float32(1)
+        count = np.uint64(0)
+        for entry in range(video_offsets[video], video_offsets[video + 1]):
+            user = video_users[entry]
+            for place in range(user_offsets[user], user_offsets[user + 1]):
+                other = user_videos[place]
+                before = total[other]
+                touched[count] = other
+                count += np.uint64(before == 0)
+                total[other] = before + np.float32(1)
         total[video] = 0
-        for place in range(count):
-            total[touched[place]] /= norm[video] * norm[touched[place]] + shrink
-        held[video] = _strongest(total, touched, count, keys, scores[video], ids[video])
+        for other in touched[:count]:
+            total[other] /= norm[video] * norm[other] + shrink
+        held[video] = _strongest(total, touched, np.int64(count), keys, scores[video], ids[video])
 
 
 @njit(cache=True, nogil=True)
@@ -142,24 +210,25 @@ def followed(row: np.ndarray, video: np.ndarray, video_offsets: np.ndarray, vide
     video_places: where each video is played, ascending.
     """
     videos = len(video_offsets) - 1
-    total, touched = np.zeros(videos, np.float32), np.empty(videos, np.int32)
+    total, touched = np.zeros(videos, np.float32), np.empty(videos + 1, np.uint32)
     keys = np.empty(ROOM * ids.shape[1], np.uint64)
     for first in range(videos):
-        count = 0
-        for place in video_places[video_offsets[first]:video_offsets[first + 1]]:
+        count = np.uint64(0)
+        for entry in range(video_offsets[first], video_offsets[first + 1]):
+            place = video_places[entry]
             for later in range(place + 1, min(place + within + 1, len(row))):
                 if row[later] != row[place]:
                     break
                 then = video[later]
-                if total[then] == 0:
-                    touched[count] = then
-                    count += 1
-                total[then] += np.float32(1 / (later - place))
+                before = total[then]
+                touched[count] = then
+                count += np.uint64(before == 0)
+                total[then] = before + np.float32(1 / (later - place))
         plays = np.float32(video_offsets[first + 1] - video_offsets[first])
         total[first] = 0
-        for place in range(count):
-            total[touched[place]] /= plays + shrink
-        held[first] = _strongest(total, touched, count, keys, scores[first], ids[first])
+        for then in touched[:count]:
+            total[then] /= plays + shrink
+        held[first] = _strongest(total, touched, np.int64(count), keys, scores[first], ids[first])
 
 
 @njit(cache=True)
@@ -222,7 +291,7 @@ def gather(seen: tuple, listed: tuple, listed_codes: np.ndarray, listed_most: np
 
     seen: offsets i64[U+1] into places in the catalogue. listed: sources as (video i64[U, m], -1 for none, score
     f32[U, m]), best first. plays: per source of neighbours, offsets, video and weight of what each user played; near:
-    indptr, indices and data of its sparse f32[V, V]. *_codes and *_most: each source's code and how many it may bring;
+    indptr, indices (u32) and data of its sparse f32[V, V]. *_codes and *_most: each source's code and how many it may bring;
     sources of neighbours below `looked_up` also score what others found. A user with fewer than `at_least` gets more from
     order i64[·, W], row order_of[user], under the code order_codes u8[V]. A pair's source is the code below `personal`
     with the smallest rank, else the smallest that found it.
@@ -239,7 +308,7 @@ def gather(seen: tuple, listed: tuple, listed_codes: np.ndarray, listed_most: np
     scores, ranks = np.empty((sources, room), np.float32), np.empty((sources, room), np.int32)
     slot_of, found, code = np.full(videos, FREE, np.int32), np.empty(most, np.int64), np.empty(most, np.uint8)
     worth_of, rank_of = np.zeros((most, sources), np.float32), np.zeros((most, sources), np.int32)
-    total, touched = np.zeros((len(near), videos), np.float32), np.empty((len(near), videos + 1), np.int32)
+    total, touched = np.zeros((len(near), videos), np.float32), np.empty((len(near), videos + 1), np.uint32)
     counts, keys = np.zeros(len(near), np.int64), np.empty(ROOM * most, np.uint64)
     written, short = 0, 0
     for user in range(users):
@@ -257,12 +326,12 @@ def gather(seen: tuple, listed: tuple, listed_codes: np.ndarray, listed_most: np
                     slot = slot_of[video]
                     rank_of[slot, listed_codes[n]], worth_of[slot, listed_codes[n]] = rank, listed[n][1][user, place]
         for n in range(len(near)):
-            counts[n] = _reach(total[n], touched[n], user, plays[n], near[n])
+            counts[n], of = _reach(total[n], touched[n], user, plays[n], near[n]), near_codes[n]
             for place in range(_best_unseen(total[n], touched[n, :counts[n]], slot_of, keys, near_most[n])):
                 video = number_of(keys[place])
                 used = _found(slot_of, found, used, video)
                 slot = slot_of[video]
-                rank_of[slot, near_codes[n]], worth_of[slot, near_codes[n]] = place + 1, score_of(keys[place])
+                rank_of[slot, of], worth_of[slot, of] = place + 1, score_of(keys[place])
         for slot in range(used):
             code[slot] = _best_source(rank_of[slot], personal)
         for video in order[order_of[user]]:
@@ -302,17 +371,20 @@ def _found(slot_of: np.ndarray, found: np.ndarray, used: int, video: int) -> int
 def _reach(total: np.ndarray, touched: np.ndarray, user: int, plays: tuple, near: tuple) -> int:
     """Add up the weighted neighbours of a user's plays; returns how many videos were touched. Neither weights nor
     neighbours are negative, so no total returns to 0, and each video is touched once. Whether one is new can't be
-    foreseen, so each is written down and only counted if it is."""
-    count = 0
-    for place in range(plays[0][user], plays[0][user + 1]):
-        weight = plays[2][place]
-        for entry in range(near[0][plays[1][place]], near[0][plays[1][place] + 1]):
-            gain = weight * near[2][entry]
-            video = near[1][entry]
+    foreseen, so each is written down and only counted if it is. Places are unsigned: numba asks of a signed one whether
+    it counts from the end."""
+    offsets, played, weights = plays
+    rows, videos, strengths = near
+    count = np.uint64(0)
+    for place in range(offsets[user], offsets[user + 1]):
+        weight, play = weights[place], played[place]
+        for entry in range(rows[play], rows[play + 1]):
+            video, gain = videos[entry], weight * strengths[entry]
+            before = total[video]
             touched[count] = video
-            count += (total[video] == 0) & (gain != 0)
-            total[video] += gain
-    return count
+            count += np.uint64((before == 0) & (gain != 0))
+            total[video] = before + gain
+    return np.int64(count)
 
 
 @njit(cache=True)
@@ -396,8 +468,10 @@ def strongest(played: np.ndarray, video: np.ndarray, indptr: np.ndarray, indices
     for row in range(len(video)):
         most = np.float32(0)
         for play in played[row]:
-            low, high = (indptr[play], indptr[play + 1]) if play >= 0 else (0, 0)
-            place = low + np.searchsorted(indices[low:high], video[row])
+            if play < 0:
+                continue
+            high = indptr[play + 1]
+            place = bisected(indices, video[row], indptr[play], high)
             if place < high and indices[place] == video[row] and data[place] > most:
                 found[row], most = play, data[place]
     return found

@@ -46,7 +46,7 @@ class Ranked:
 
 def ranked_lists(night: Night, users: Users, neighbours: Neighbours, retrieval: Retrieval | None,
                  user_vectors: np.ndarray | None, score: Score, rules: FunnelRules) -> Ranked:
-    """Candidates, their worth, and the lists of at most 4,096 users. The same users give the same lists."""
+    """Candidates, their worth, and the lists of some users. The same users give the same lists."""
     candidates = generate(night, users, neighbours, retrieval, user_vectors, rules.candidates)
     worth = value(score(ranking_features(night, users, candidates)), rules.value)
     return Ranked(candidates, worth, rerank(night, users, candidates, worth, rules.length, rules.lists))

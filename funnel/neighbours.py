@@ -56,8 +56,8 @@ def _co_watched(row: np.ndarray, video: np.ndarray, users: int, videos: int,
     watched = sparse.csr_matrix((np.ones(len(row), np.float32), (row, video)), shape=(users, videos))
     by_video = watched.T.tocsr()
     best = _Best.of(videos, rules.keep)
-    compiled.co_watched(watched.indptr, watched.indices, by_video.indptr, by_video.indices, np.float32(rules.shrink),
-                        best.ids, best.scores, best.held)
+    compiled.co_watched(watched.indptr, watched.indices.view(np.uint32), by_video.indptr, by_video.indices.view(np.uint32),
+                        np.float32(rules.shrink), best.ids, best.scores, best.held)
     return best.matrix()
 
 
@@ -77,7 +77,7 @@ def explained_by(night: Night, users: Users, ridge: float, keep: int = Neighbour
 def _followed(row: np.ndarray, video: np.ndarray, videos: int, rules: NeighbourRules) -> sparse.csr_matrix:
     """How often a video comes soon after another: 1 / distance per occurrence, over the other's plays."""
     best = _Best.of(videos, rules.keep)
-    compiled.followed(row, video, ragged.offsets_of(np.bincount(video, minlength=videos)),
+    compiled.followed(row, video.astype(np.uint32), ragged.offsets_of(np.bincount(video, minlength=videos)),
                       np.argsort(video, kind="stable"), rules.follow_within, np.float32(rules.shrink), best.ids,
                       best.scores, best.held)
     return best.matrix()

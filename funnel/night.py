@@ -112,19 +112,21 @@ def _categories(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, list[s
 
 def _popularity(manifest: Manifest, video_ids: np.ndarray) -> tuple[dict, dict]:
     rows = snapshot.read(manifest)
-    rows = rows.sort_by([("country", "ascending"), ("video_id", "ascending")])
-    index = index_in(video_ids, rows["video_id"].to_numpy())
-    countries = rows["country"].to_numpy(zero_copy_only=False).astype(str)
-    world = (countries == "") & (index >= 0)
-    ever, week, decayed, slowly = (rows[column].to_numpy() for column in _COUNTS)
-    plays = {"all": ever[world], "7d": week[world], "decayed": decayed[world],
-             "smoothed": smoothed(decayed[world], slowly[world])}
+    index, countries = index_in(video_ids, rows["video_id"].to_numpy()), rows["country"].combine_chunks().dictionary_encode()
+    order = np.argsort(index, kind="stable")
+    order = order[index[order] >= 0]
+    index, code = index[order], countries.indices.to_numpy()[order]
+    ever, week, decayed, slowly = (rows[column].to_numpy()[order] for column in _COUNTS)
     everywhere, by_country = {name: np.zeros(len(video_ids), np.float32) for name in BASELINES}, {}
-    for name, counts in everywhere.items():
-        counts[index[world]] = plays[name]
-    for country in np.unique(countries[countries != ""]).tolist():
-        mask = (countries == country) & (index >= 0)
-        by_country[country] = (index[mask], decayed[mask].astype(np.float32))
+    for number, country in sorted(enumerate(countries.dictionary.to_pylist()), key=lambda pair: pair[1]):
+        here = code == number
+        if country:
+            by_country[country] = (index[here], decayed[here].astype(np.float32))
+            continue
+        plays = {"all": ever[here], "7d": week[here], "decayed": decayed[here],
+                 "smoothed": smoothed(decayed[here], slowly[here])}
+        for name, counts in everywhere.items():
+            counts[index[here]] = plays[name]
     return everywhere, by_country
 
 

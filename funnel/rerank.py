@@ -47,12 +47,11 @@ def rerank(night: Night, users: Users, candidates: Candidates, worth: np.ndarray
     boosted = _boosted(night, candidates, worth, rules)
     slots = _exploration_slots(night, users, candidates.offsets, explores, length, rules)
     sizes = np.minimum(np.diff(candidates.offsets), length)
-    ordinary = _ranked(candidates, boosted, ~explores)
-    spare = _ranked(candidates, boosted, explores)
-    table = _pad(ordinary, int(length + rules.look_ahead))
+    table = compiled.best_places(candidates.offsets, boosted, ~explores, length + rules.look_ahead)
+    spare = compiled.best_places(candidates.offsets, boosted, explores, length)
     table = _with_spares(table, spare, slots.sum(axis=1), sizes)
     diverse = _diverse(night, candidates, table, sizes - slots.sum(axis=1), length, rules)
-    return _merged(diverse, _pad(spare, int(slots.sum(axis=1).max(initial=0))), slots, sizes)
+    return _merged(diverse, spare, slots, sizes)
 
 
 def _boosted(night: Night, candidates: Candidates, worth: np.ndarray, rules: ListRules) -> np.ndarray:
@@ -81,30 +80,12 @@ def _exploration_slots(night: Night, users: Users, offsets: np.ndarray, explores
     return slots & (np.arange(length) < sizes[:, None])
 
 
-def _ranked(candidates: Candidates, worth: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets i64[U+1] and places in the candidates, of those in the mask, by falling worth."""
-    chosen = np.flatnonzero(mask)
-    offsets = ragged.keep(candidates.offsets, mask)
-    row, place = ragged.order_by_score(candidates.user_index[chosen], ragged.place_in_row(offsets), worth[chosen])
-    return offsets, chosen[offsets[row] + place]
-
-
-def _pad(ranked: tuple[np.ndarray, np.ndarray], width: int) -> np.ndarray:
-    """i64[U, width]: the first places of each row, NONE where a row is shorter."""
-    offsets, places = ranked
-    padded = np.full((len(offsets) - 1, width), NONE, np.int64)
-    mask = np.arange(width) < np.diff(offsets)[:, None]
-    padded[mask] = places[ragged.place_in_row(offsets) < width]
-    return padded
-
-
-def _with_spares(table: np.ndarray, spare: tuple[np.ndarray, np.ndarray], slots: np.ndarray,
-                 sizes: np.ndarray) -> np.ndarray:
+def _with_spares(table: np.ndarray, spare: np.ndarray, slots: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Where the ordinary candidates are too few for the ordinary ranks, explorers without a slot follow them."""
     have = (table != NONE).sum(axis=1)
     for user in np.flatnonzero(have < sizes - slots):
-        offsets, places = spare
-        rest = places[offsets[user] + slots[user]:offsets[user + 1]][:sizes[user] - slots[user] - have[user]]
+        rest = spare[user, slots[user]:sizes[user] - have[user]]
+        rest = rest[rest != NONE]
         table[user, have[user]:have[user] + len(rest)] = rest
     return table
 

@@ -65,16 +65,15 @@ def _blocks(video_vectors: np.ndarray, leading: np.ndarray) -> list[Block]:
 
 
 def _top(blocks: list[Block], leading: np.ndarray, user_vectors: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same for some users, the most promising blocks first."""
+    """The same for some users, the most promising blocks first, and each for those whom it may hold one of the best."""
     best = Best.of(len(user_vectors), n)
     bounds = _bounds(blocks, leading, user_vectors) if n and len(user_vectors) else np.zeros((0, 0), np.float32)
     room = np.empty((len(user_vectors), VIDEOS_AT_ONCE), np.float32)
     for place in np.argsort(-bounds.max(axis=1, initial=-np.inf), kind="stable"):
-        block = blocks[place]
-        if (bounds[place] < best.border).all():
-            continue
-        scores = np.matmul(user_vectors, block.vectors, out=room if len(block.numbers) == VIDEOS_AT_ONCE else None)
-        best.offer(scores, block.numbers)
+        block, rows = blocks[place], np.flatnonzero(bounds[place] >= best.border)
+        if len(rows):
+            scores = room[:len(rows), :len(block.numbers)]
+            best.offer(np.matmul(user_vectors[rows], block.vectors, out=scores), block.numbers, rows)
     return best.lists()
 
 
@@ -102,9 +101,9 @@ class Best:
         return Best(n, np.empty((rows, compiled.ROOM * n), np.uint64), np.zeros(rows, np.int64),
                     np.full(rows, -np.inf, np.float32))
 
-    def offer(self, scores: np.ndarray, numbers: np.ndarray) -> None:
-        """Offer every row its scores f32[R, W] of numbers i64[W]."""
-        compiled.offer_columns(scores, numbers, self.keys, self.held, self.border, self.n)
+    def offer(self, scores: np.ndarray, numbers: np.ndarray, rows: np.ndarray) -> None:
+        """Offer some rows, i64[some], their scores f32[some, W] of numbers i64[W]."""
+        compiled.offer_columns(scores, numbers, self.keys, self.held, self.border, rows, self.n)
 
     def lists(self) -> tuple[np.ndarray, np.ndarray]:
         """Numbers i64[R, n] and scores f32[R, n], best first; each row was offered at least n."""
@@ -117,17 +116,5 @@ def best_columns(scores: np.ndarray, n: int) -> np.ndarray:
     """i64[R, n]: columns of the n largest scores of each row, falling; ties, at the border too, by column."""
     best = Best.of(len(scores), n)
     if n:
-        best.offer(scores, np.arange(scores.shape[1]))
+        best.offer(scores, np.arange(scores.shape[1]), np.arange(len(scores)))
     return best.lists()[0]
-
-
-def nearness(video_vectors: np.ndarray, user_vectors: np.ndarray, user_index: np.ndarray,
-             video_index: np.ndarray) -> np.ndarray:
-    """f32[N]: dot product of user and video for every pair, user by user in blocks that stay in cache."""
-    scores = np.empty(len(video_index), np.float32)
-    for start in range(0, len(scores), 8192):
-        part = slice(start, start + 8192)
-        videos = np.take(video_vectors, video_index[part], axis=0)
-        people = np.take(user_vectors, user_index[part], axis=0)
-        np.einsum("nd,nd->n", videos, people, out=scores[part])
-    return scores

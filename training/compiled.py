@@ -17,6 +17,7 @@ P0, P1, P2, P3, P4, P5, P6 = (f(4.89352455891786e-03), f(6.37261928875436e-04), 
 Q0, Q1, Q2, Q3 = f(4.89352518554385e-03), f(2.26843463243900e-03), f(1.18534705686654e-04), f(1.19825839466702e-06)
 HALF = f(0.5)
 FUSED = {"contract"}  # a product and a sum may be one instruction; nothing else is taken apart
+ANY_ORDER = FUSED | {"reassoc"}  # and sums are of as many at a time as the processor adds at once
 
 
 @njit(cache=True, inline="always", error_model="numpy")
@@ -69,37 +70,33 @@ def bend(sums: np.ndarray, bias: np.ndarray) -> None:
             mine[place] = silu(mine[place] + bias[place])
 
 
-LANES = 8
-
-
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath=FUSED)
 def normed(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """f32[n, d]: a layer norm of every row; sums of eight at a time, one after another they would wait for each other."""
-    made, lanes, width = np.empty_like(x), np.empty(LANES, np.float32), x.shape[1]
+    """f32[n, d]: a layer norm of every row."""
+    made, width = np.empty_like(x), x.shape[1]
     for row in range(len(x)):
         mine, target = x[row], made[row]
-        mean = _total(mine, f(0), lanes, False) / f(width)
-        scale = f(1) / np.sqrt(_total(mine, mean, lanes, True) / f(width) + f(1e-5))
+        mean = _total(mine) / f(width)
+        scale = f(1) / np.sqrt(_squares(mine, mean) / f(width) + f(1e-5))
         for place in range(width):
             target[place] = (mine[place] - mean) * scale * weight[place] + bias[place]
     return made
 
 
-@njit(cache=True, error_model="numpy")
-def _total(values: np.ndarray, mean: float, lanes: np.ndarray, squared: bool) -> float:
-    """The sum of values, or of their squared distances from the mean."""
-    lanes[:] = 0
-    whole = len(values) // LANES * LANES
-    for start in range(0, whole, LANES):
-        for lane in range(LANES):
-            apart = values[start + lane] - mean
-            lanes[lane] += apart * apart if squared else apart
+@njit(cache=True, error_model="numpy", fastmath=ANY_ORDER)
+def _total(values: np.ndarray) -> float:
     total = f(0)
-    for lane in range(LANES):
-        total += lanes[lane]
-    for place in range(whole, len(values)):
-        apart = values[place] - mean
-        total += apart * apart if squared else apart
+    for place in range(len(values)):
+        total += values[place]
+    return total
+
+
+@njit(cache=True, error_model="numpy", fastmath=ANY_ORDER)
+def _squares(values: np.ndarray, mean: float) -> float:
+    """The sum of squared distances from the mean."""
+    total = f(0)
+    for place in range(len(values)):
+        total += (values[place] - mean) * (values[place] - mean)
     return total
 
 
@@ -115,58 +112,72 @@ def gated(both: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return made
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath=FUSED)
 def attend(query: np.ndarray, known: np.ndarray, asked: np.ndarray, offsets: np.ndarray, event_s: np.ndarray,
            asked_s: np.ndarray, near: np.ndarray, gap_octaves: float) -> np.ndarray:
     """f32[Q, d]: what each query saw of its user's plays up to its own, as `retrieval.Block` says.
 
     query: f32[Q, d], of user u the last asked[u + 1] - asked[u] of the plays offsets[u] … offsets[u + 1]. known: f32[T, 2d],
-    keys and values of the plays. event_s and asked_s: f64[T]. near: f32[H, 4].
+    keys and values of the plays. event_s and asked_s: f64[T]. near: f32[H, 4]. A user's queries and plays are multiplied
+    whole, and what follows a query's own play has no share: half of the products are of no use, and yet they are quicker.
     """
-    heads, width, longest = len(near), query.shape[1], np.diff(offsets).max()
-    deep, seen, turned = width // heads, np.zeros_like(query), np.empty((width, longest), np.float32)
-    gap, weight, scale = np.empty(longest, np.float32), np.empty(longest, np.float32), f(1 / np.sqrt(deep))
-    back = (np.log2(np.arange(longest) + 1) / 8).astype(np.float32)
+    heads, width, longest, most = len(near), query.shape[1], 0, 0
+    for user in range(len(offsets) - 1):
+        longest, most = max(longest, offsets[user + 1] - offsets[user]), max(most, asked[user + 1] - asked[user])
+    deep, seen, gaps = width // heads, np.empty_like(query), np.empty((most, longest), np.float32)
+    keys_room, values_room = np.empty(longest * deep, np.float32), np.empty(longest * deep, np.float32)
+    query_room, seen_room = np.empty(most * deep, np.float32), np.empty(most * deep, np.float32)
+    share_room, scale = np.empty(most * longest, np.float32), f(1 / np.sqrt(deep))
+    back = np.empty(longest, np.float32)  # of the play so many places from the end
+    for place in range(longest):
+        back[place] = np.log2(f(longest - place)) / f(8)
     for user in range(len(offsets) - 1):
         start, length = offsets[user], offsets[user + 1] - offsets[user]
-        for place in range(length):
-            for n in range(width):
-                turned[n, place] = known[start + place, n]
-        for asking in range(asked[user], asked[user + 1]):
-            own = length - (asked[user + 1] - asking)
+        first, queries = asked[user], asked[user + 1] - asked[user]
+        keys, values = keys_room[:length * deep].reshape(length, deep), values_room[:length * deep].reshape(length, deep)
+        asking, found = query_room[:queries * deep].reshape(queries, deep), seen_room[:queries * deep].reshape(queries, deep)
+        shares = share_room[:queries * length].reshape(queries, length)
+        for row in range(queries):
+            own = length - queries + row
             for place in range(own + 1):
                 ago_s = max(asked_s[start + own] - event_s[start + place], 0.0)
-                gap[place] = np.log2(f(ago_s) + f(1)) / f(gap_octaves)
-            for head in range(heads):
-                for place in range(own + 1):
-                    weight[place] = back[own - place] * near[head, 0] + gap[place] * (gap[place] * near[head, 2]
-                                                                                      + near[head, 1])
-                weight[own] += near[head, 3]
-                for n in range(head * deep, (head + 1) * deep):
-                    number, keys = query[asking, n] * scale, turned[n]
-                    for place in range(own + 1):
-                        weight[place] += number * keys[place]
-                _softmax(weight[:own + 1])
-                mine = seen[asking, head * deep:(head + 1) * deep]
-                for place in range(own + 1):
-                    share, values = weight[place], known[start + place, width + head * deep:width + (head + 1) * deep]
-                    for n in range(deep):
-                        mine[n] += share * values[n]
+                gaps[row, place] = np.log2(f(ago_s) + f(1)) / f(gap_octaves)
+        for head in range(heads):
+            begin = head * deep
+            for place in range(length):
+                for n in range(deep):
+                    keys[place, n], values[place, n] = known[start + place, begin + n], known[start + place, width + begin + n]
+            for row in range(queries):
+                for n in range(deep):
+                    asking[row, n] = query[first + row, begin + n] * scale
+            np.dot(asking, keys.T, shares)
+            for row in range(queries):
+                _share(shares[row], length - queries + row + 1, back, gaps[row], near[head])
+            np.dot(shares, values, found)
+            for row in range(queries):
+                for n in range(deep):
+                    seen[first + row, begin + n] = found[row, n]
     return seen
 
 
-@njit(cache=True, error_model="numpy")
-def _softmax(weight: np.ndarray) -> None:
-    """Weights become shares."""
-    top, total = weight[0], f(0)
-    for place in range(len(weight)):
-        top = max(top, weight[place])
-    for place in range(len(weight)):
-        weight[place] = _exp(weight[place] - top)
-    for place in range(len(weight)):
-        total += weight[place]
-    for place in range(len(weight)):
-        weight[place] /= total
+@njit(cache=True, error_model="numpy", fastmath=ANY_ORDER | {"nnan", "nsz"})
+def _share(scores: np.ndarray, until: int, back: np.ndarray, gap: np.ndarray, near: np.ndarray) -> None:
+    """Scores of plays become the shares of those before `until`, the last of which is the query's own."""
+    by_place, by_gap, by_square, shift = near[0], near[1], near[2], len(back) - until
+    for place in range(until):
+        scores[place] += back[shift + place] * by_place + gap[place] * (gap[place] * by_square + by_gap)
+    scores[until - 1] += near[3]
+    top, total = scores[0], f(0)
+    for place in range(until):
+        top = scores[place] if scores[place] > top else top
+    for place in range(until):
+        scores[place] = _exp(scores[place] - top)
+    for place in range(until):
+        total += scores[place]
+    part = f(1) / total
+    for place in range(until):
+        scores[place] *= part
+    scores[until:] = 0
 
 
 @njit(cache=True, inline="always", error_model="numpy")

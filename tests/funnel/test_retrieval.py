@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from funnel import compiled, retrieval
-from funnel.retrieval import best_columns, exact_top, nearness
+from funnel.retrieval import best_columns, exact_top
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 40])
@@ -35,8 +35,21 @@ def test_exact_search_equals_a_stable_sort_of_everything(shape: str, most_blocks
     assert np.array_equal(scores, np.take_along_axis(every, index, axis=1)) and len(looked_at) <= most_blocks
 
 
-def test_nearness_is_the_product_of_each_pair() -> None:
+def test_a_block_is_multiplied_for_those_alone_whom_it_may_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the people look at what half of the videos have, the others at what the others have."""
+    random, asked, offer = np.random.default_rng(0), [], compiled.offer_columns
+    videos, people = np.zeros((128, 12), np.float32), np.zeros((40, 12), np.float32)
+    videos[:64, 5:], videos[64:, :5] = random.choice([-3, -2, 2, 3], (64, 7)), random.choice([-9, -8, 8, 9], (64, 5))
+    people[:25, 5:], people[25:, :5] = random.choice([-2, -1, 1, 2], (25, 7)), random.choice([-2, -1, 1, 2], (15, 5))
+    monkeypatch.setattr(retrieval, "VIDEOS_AT_ONCE", 64)
+    monkeypatch.setattr(compiled, "offer_columns", lambda scores, *rest: (asked.append(len(scores)), offer(scores, *rest)))
+    index, _ = exact_top(videos)(people, 5)
+    assert np.array_equal(index, np.argsort(-(people @ videos.T), axis=1, kind="stable")[:, :5])
+    assert sum(asked) < 2 * len(people)
+
+
+def test_products_are_those_of_each_pair() -> None:
     random = np.random.default_rng(0)
     videos, people = random.integers(-3, 4, (50, 8)).astype(np.float32), random.integers(-3, 4, (9, 8)).astype(np.float32)
     user, video = random.integers(0, 9, 20_000), random.integers(0, 50, 20_000)
-    assert np.array_equal(nearness(videos, people, user, video), (videos @ people.T)[video, user])
+    assert np.array_equal(compiled.products(videos, people, user, video), (videos @ people.T)[video, user])
