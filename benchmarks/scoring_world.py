@@ -6,6 +6,7 @@ is the warm start (`training/warm_start.py`) of the histories, its other weights
 """
 
 import argparse
+import os
 from dataclasses import dataclass
 from datetime import date
 
@@ -13,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.frames import parts_of
 from funnel import ragged
 from funnel.neighbours import NeighbourRules
 from lake import lineage, numbered_log, snapshot, writing
 from lake.columns import TIMESTAMP
 from lake.dates import DAY_US, midnight_us
-from lake.hashing import splitmix64
+from lake.hashing import bucket_of, splitmix64
 from lake.tables import FEATURES, WINDOWS_DAYS, table
 
 AS_OF = date(2026, 2, 5)
@@ -58,17 +60,21 @@ def write(size: Size) -> None:
               "content_hash": str(size)}
     numbered_log.append("landing", lambda _: {"tables": [landed], "sources": [], "id_types": {}})
     for name in ("events", "tiles"):
-        _commit(lineage.chunk_plans(name, AS_OF)[0], table(name).schema.empty_table())
+        _commit(lineage.chunk_plans(name, AS_OF)[0], table(name).schema.empty_table(), 1)
     plays = _plays(size)
+    parts = parts_of(SHOWN_PER_PLAY * len(plays.video), os.cpu_count() or 1)
     for name, rows in (("catalogue", _catalogue(size)), ("histories", _histories(plays)),
                        ("popularity", _popularity(size, plays)), ("feature_snapshots", _features(size, plays))):
-        _commit(lineage.plan(name, AS_OF), rows)
+        _commit(lineage.plan(name, AS_OF), rows, parts)
     _promote(size)
 
 
-def _commit(plan: snapshot.Plan, rows: pa.Table) -> None:
+def _commit(plan: snapshot.Plan, rows: pa.Table, parts: int) -> None:
+    """Write rows in as many files as the jobs would of such a log, its buckets dealt in turn."""
+    part_of = bucket_of(rows[table(plan.table).bucket_by].to_numpy()) % parts
     with writing.attempt_at(plan) as attempt:
-        writing.commit(attempt, [writing.write_part(plan.table, attempt.folder, rows, "part-00000")], [])
+        writing.commit(attempt, [writing.write_part(plan.table, attempt.folder, rows.filter(part_of == part), f"part-{part:05d}")
+                                 for part in range(parts)], [])
 
 
 def _plays(size: Size) -> Plays:

@@ -196,21 +196,22 @@ def co_watched(user_offsets: np.ndarray, user_videos: np.ndarray, video_offsets:
                 count += np.uint64(before == 0)
                 total[other] = before + np.float32(1)
         total[video] = 0
-        for other in touched[:count]:
-            total[other] /= norm[video] * norm[other] + shrink
-        held[video] = _strongest(total, touched, np.int64(count), keys, scores[video], ids[video])
+        held[video] = _strongest(total, touched[:count], norm, norm[video], shrink, keys, scores[video], ids[video])
 
 
 @njit(cache=True, nogil=True)
-def followed(row: np.ndarray, video: np.ndarray, video_offsets: np.ndarray, video_places: np.ndarray, within: int,
-             shrink: float, ids: np.ndarray, scores: np.ndarray, held: np.ndarray) -> None:
-    """The same for the n videos that come most often soon after each video in plays (row, video), i64[N] by user.
+def followed(row: np.ndarray, video: np.ndarray, video_offsets: np.ndarray, within: int, shrink: float, ids: np.ndarray,
+             scores: np.ndarray, held: np.ndarray) -> None:
+    """The same for the n videos that come most often soon after each video in plays, row i64[N] and video u32[N] by user.
 
     Of a score: sum of 1 / distance over the video's plays, up to `within` plays later / (its plays + shrink).
-    video_places: where each video is played, ascending.
+    video_offsets: i64[V+1], how many plays are of smaller videos.
     """
-    videos = len(video_offsets) - 1
-    total, touched = np.zeros(videos, np.float32), np.empty(videos + 1, np.uint32)
+    videos, following, video_places = len(video_offsets) - 1, video_offsets.copy(), np.empty(len(video), np.int64)
+    for place in range(len(video)):
+        video_places[following[video[place]]] = place
+        following[video[place]] += 1
+    total, touched, same = np.zeros(videos, np.float32), np.empty(videos + 1, np.uint32), np.zeros(videos, np.float32)
     keys = np.empty(ROOM * ids.shape[1], np.uint64)
     for first in range(videos):
         count = np.uint64(0)
@@ -226,28 +227,26 @@ def followed(row: np.ndarray, video: np.ndarray, video_offsets: np.ndarray, vide
                 total[then] = before + np.float32(1 / (later - place))
         plays = np.float32(video_offsets[first + 1] - video_offsets[first])
         total[first] = 0
-        for then in touched[:count]:
-            total[then] /= plays + shrink
-        held[first] = _strongest(total, touched, np.int64(count), keys, scores[first], ids[first])
+        held[first] = _strongest(total, touched[:count], same, np.float32(0), plays + shrink, keys, scores[first], ids[first])
 
 
 @njit(cache=True)
 def largest(weights: np.ndarray, ids: np.ndarray, scores: np.ndarray, held: np.ndarray) -> None:
     """The same for the n largest positive numbers of each row of f32[V, V], of which nothing is left."""
-    every = np.arange(weights.shape[1])
+    every, same = np.arange(weights.shape[1]).astype(np.uint32), np.zeros(weights.shape[1], np.float32)
     keys = np.empty(ROOM * ids.shape[1], np.uint64)
     for row in range(len(weights)):
-        held[row] = _strongest(weights[row], every, len(every), keys, scores[row], ids[row])
+        held[row] = _strongest(weights[row], every, same, np.float32(0), np.float32(1), keys, scores[row], ids[row])
 
 
 @njit(cache=True)
-def _strongest(total: np.ndarray, touched: np.ndarray, count: int, keys: np.ndarray, scores: np.ndarray,
-               ids: np.ndarray) -> int:
-    """Keep the best positive totals of the first `count` touched, in order, and set all of them to 0 again."""
+def _strongest(total: np.ndarray, touched: np.ndarray, norm: np.ndarray, factor: float, added: float, keys: np.ndarray,
+               scores: np.ndarray, ids: np.ndarray) -> int:
+    """Keep the best positive total / (factor · norm + added) of what is touched, in order, and set all totals to 0
+    again."""
     held, border = 0, np.float32(0)
-    for place in range(count):
-        number = touched[place]
-        score = total[number]
+    for number in touched:
+        score = total[number] / (factor * norm[number] + added)
         total[number] = 0
         if len(ids) and score > 0 and score >= border:
             if held == len(keys):

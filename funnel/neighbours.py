@@ -78,8 +78,7 @@ def _followed(row: np.ndarray, video: np.ndarray, videos: int, rules: NeighbourR
     """How often a video comes soon after another: 1 / distance per occurrence, over the other's plays."""
     best = _Best.of(videos, rules.keep)
     compiled.followed(row, video.astype(np.uint32), ragged.offsets_of(np.bincount(video, minlength=videos)),
-                      np.argsort(video, kind="stable"), rules.follow_within, np.float32(rules.shrink), best.ids,
-                      best.scores, best.held)
+                      rules.follow_within, np.float32(rules.shrink), best.ids, best.scores, best.held)
     return best.matrix()
 
 

@@ -27,8 +27,9 @@ def test_the_best_of_many_stay_in_their_room(n: int) -> None:
 @pytest.mark.parametrize("n", [0, 1, 4])
 def test_the_strongest_neighbours_stay_in_their_room(n: int) -> None:
     total, keys = np.arange(1, 33, dtype=np.float32), np.full(64, UNTOUCHED, np.uint64)
-    touched, scores, ids = np.arange(32, dtype=np.int32), np.zeros(n, np.float32), np.zeros(n, np.int32)
-    assert compiled._strongest(total, touched, 32, keys[:compiled.ROOM * n], scores, ids) == n
+    touched, scores, ids = np.arange(32, dtype=np.uint32), np.zeros(n, np.float32), np.zeros(n, np.int32)
+    assert compiled._strongest(total, touched, np.zeros(32, np.float32), np.float32(0), np.float32(1),
+                               keys[:compiled.ROOM * n], scores, ids) == n
     assert ids.tolist() == [31, 30, 29, 28][:n] and not total.any()
     assert (keys[compiled.ROOM * n:] == UNTOUCHED).all()
 
