@@ -75,6 +75,8 @@ def main() -> None:
     if options.simulated:
         folder, preset = str(scratch / "log"), "nightreel"
         job(home, "jobs.simulate", folder, "--users", str(options.users))
+    if options.ties_by_file:
+        folder = logs.ties_by_file(folder, scratch / "log-ties-by-file")
     job(home, "jobs.land", folder, "--preset", preset)
     os.environ["NIGHTREEL_HOME"] = home
     end = date.fromisoformat(lineage.landings("raw_events")[-1]["end"])
@@ -102,7 +104,11 @@ def parse() -> argparse.Namespace:
     found.add_argument("--minutes", type=float, default=10, help="the most SASRec may train at each moment (10)")
     found.add_argument("--peers-python", default=str(ROOT / ".venv-peers" / "bin" / "python"), metavar="PATH")
     found.add_argument("--scratch", help="where homes and lists are made (default: a new folder); what is there already is not made again")
+    found.add_argument("--ties-by-file", action="store_true",
+                       help="ratings of one second in the order of ratings.csv, as the published MovieLens tables take them")
     options = logs.parsed(found)
+    if options.ties_by_file and (options.simulated or options.preset != "movielens"):
+        found.error("--ties-by-file is for a folder of preset movielens with ratings.csv")
     options.protocols = options.protocols or list(PROTOCOLS[:2] if options.simulated else PROTOCOLS)
     return options
 

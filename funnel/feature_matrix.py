@@ -12,7 +12,7 @@ from lake.hashing import BUCKETS
 from lake.snapshot import Manifest
 from lake.tables import FEATURES
 
-ROWS_AT_ONCE = 500_000
+ROWS_AT_ONCE = 100_000
 COLUMN = {name: place for place, name in enumerate(FEATURES)}
 
 

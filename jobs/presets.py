@@ -24,14 +24,14 @@ def nightreel(path: str) -> list[Layout]:
 
 
 def movielens(path: str) -> list[Layout]:
-    """ratings and movies, .csv or .dat (`::`): a rating is a play, one of 4 or more is also a like.
+    """ratings and movies, .csv, .dat (`::`) or .parquet: a rating is a play, one of 4 or more is also a like.
 
     Source: the README of ml-latest (seconds since 1970 UTC; genres separated by `|`) and of ml-1m (.dat).
     """
     found = sources.find(path)
-    ratings, movies = _named(found, "ratings.csv", "ratings.dat"), _named(found, "movies.csv", "movies.dat")
+    ratings, movies = (_named(found, *(f"{name}.{kind}" for kind in ("csv", "dat", "parquet"))) for name in ("ratings", "movies"))
     if not ratings:
-        raise FileNotFoundError(f"{sources.shown(path)} has no ratings.csv or .dat, which preset movielens needs")
+        raise FileNotFoundError(f"{sources.shown(path)} has no ratings.csv, .dat or .parquet, which preset movielens needs")
     events = Layout(
         "raw_events", ratings[:1], {"user_id": "userId", "video_id": "movieId", "event_time": "timestamp"},
         How(time_unit="s"), {"event_type": "play"}, also=(Also("like", "rating", 4.0),),

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lake.dates import SECOND_US
 from training import moments, sequences, vocabulary
 from training.moments import Videos
 from training.progress import Epoch, Report
 from training.retrieval import NIGHT_FEATURES, Retrieval
-from training.sequences import SECOND_US, Sequences
+from training.sequences import Sequences
 from training.settings import RetrievalSettings
 from training.vocabulary import EncodedVideos, Vocabulary
 

@@ -11,8 +11,6 @@ from funnel.users import Users
 from training import vocabulary
 from training.vocabulary import Vocabulary
 
-SECOND_US = 1_000_000
-
 
 @dataclass(frozen=True, eq=False)
 class Sequences:

@@ -10,12 +10,13 @@ import numpy as np
 from torch import nn
 
 from funnel import ragged
+from lake.dates import HOUR_US, SECOND_US
 from training import compiled
 from training.retrieval import GAP_BUCKETS, UserTower
-from training.sequences import SECOND_US, Sequences
+from training.sequences import Sequences
 
 TOKENS = 1_024
-ASKED_AFTER_US = 12 * 3600 * SECOND_US
+ASKED_AFTER_US = 12 * HOUR_US
 Weights = dict[str, np.ndarray]
 
 
