@@ -131,12 +131,15 @@ def test_the_ablation_takes_every_column_of_the_ranker_away_once() -> None:
     assert without["source: lately"] == 1 and without["the whole funnel"] == 0
 
 
-def test_a_folder_or_a_simulation_never_both(monkeypatch, capsys) -> None:
-    for argv in (["quality.py"], ["quality.py", "folder", "--simulated"]):
-        monkeypatch.setattr("sys.argv", argv)
-        with pytest.raises(SystemExit):
-            quality.parse()
-    assert "name a FOLDER or --simulated" in capsys.readouterr().err
+@pytest.mark.parametrize(("argv", "said"), [
+    ([], "name a FOLDER or --simulated"), (["folder", "--simulated"], "name a FOLDER or --simulated"),
+    (["--simulated", "--ties-by-file"], "preset movielens"),
+    (["folder", "--preset", "kuairand", "--ties-by-file"], "preset movielens")])
+def test_what_can_not_be_asked_together_is_refused(monkeypatch, capsys, argv: list[str], said: str) -> None:
+    monkeypatch.setattr("sys.argv", ["quality.py", *argv])
+    with pytest.raises(SystemExit):
+        quality.parse()
+    assert said in capsys.readouterr().err
 
 
 def test_next_plays_belong_to_their_users() -> None:
@@ -146,20 +149,22 @@ def test_next_plays_belong_to_their_users() -> None:
 
 
 def test_leave_one_out_learns_from_the_play_before_the_one_it_is_asked(tmp_path) -> None:
-    """A ring of 80 videos, each mostly followed by the next one: 150 users, 12 plays each, whose start says nothing."""
-    random, rows = np.random.default_rng(3), ["userId,movieId,rating,timestamp"]
+    """A ring of 80 videos, each mostly followed by the next one: 150 users, 12 plays each, whose start says nothing and
+    of which the last three share their second, so that the file alone knows which was the last."""
+    random, rows, ends = np.random.default_rng(3), ["userId,movieId,rating,timestamp"], []
     for user in range(1, 151):
         video, seen = int(random.integers(80)), set()
         for hour in range(12):
             while video in seen:
                 video = int(random.integers(80))
             seen.add(video)
-            rows.append(f"{user},{video + 1},4.0,{1_700_000_000 + 86_400 * int(user % 30) + 3_600 * hour}")
+            rows.append(f"{user},{video + 1},4.0,{1_700_000_000 + 86_400 * int(user % 30) + 3_600 * min(hour, 9)}")
+            ends += [(user, video + 1)] * (hour >= 10)
             video = (video + 1) % 80 if random.random() < 0.9 else int(random.integers(80))
     (tmp_path / "ratings.csv").write_text("\n".join(rows))
     (tmp_path / "movies.csv").write_text("movieId,title,genres\n" + "\n".join(f"{n},v{n},Drama" for n in range(1, 81)))
     done = subprocess.run([sys.executable, str(quality.ROOT / "benchmarks" / "quality.py"), str(tmp_path), "--protocols",
-                           "leave_one_out", "--peers", "most_popular", "sequential_rules", "--scratch",
+                           "leave_one_out", "--peers", "most_popular", "sequential_rules", "--ties-by-file", "--scratch",
                            str(tmp_path / "scratch")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     told = json.loads(done.stdout.splitlines()[-1])["leave_one_out"]
@@ -173,4 +178,5 @@ def test_leave_one_out_learns_from_the_play_before_the_one_it_is_asked(tmp_path)
     held, taught = (pq.read_table(scratch / f"log-{name}" / "held_out.parquet").to_pydict().values()
                     for name in ("without-last", "without-last-two"))
     assert [len(each) for each in known] == [1800, 1650, 1500]
-    assert known[0] - known[1] == set(zip(*held)) and known[1] - known[2] == set(zip(*taught))
+    assert known[0] - known[1] == set(zip(*held)) == set(ends[1::2])
+    assert known[1] - known[2] == set(zip(*taught)) == set(ends[::2])

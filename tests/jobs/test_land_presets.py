@@ -4,6 +4,8 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lake import lineage, snapshot
@@ -27,7 +29,7 @@ MOVIES = [(10, "Star Wars: Episode IV (1977)", "Action|Sci-Fi"), (20, 'Say "Hi",
 
 
 def movielens(folder: Path, kind: str) -> Path:
-    """A tiny MovieLens as .csv (ml-latest) or .dat (ml-1m, Latin-1)."""
+    """A tiny MovieLens as .csv (ml-latest), .dat (ml-1m, Latin-1) or .parquet."""
     folder.mkdir(parents=True)
     (folder / "README.txt").write_text("terms of use")
     if kind == "csv":
@@ -36,6 +38,11 @@ def movielens(folder: Path, kind: str) -> Path:
         titles = [title.replace('"', '""') for _, title, _ in MOVIES]
         lines = [f'{m[0]},"{title}",{m[2]}' for m, title in zip(MOVIES, titles, strict=True)]
         (folder / "movies.csv").write_text("\n".join(["movieId,title,genres", *lines]) + "\n")
+    elif kind == "parquet":
+        columns = zip(("userId", "movieId", "rating", "timestamp"), zip(*RATINGS, strict=True), strict=True)
+        pq.write_table(pa.table({name: list(values) for name, values in columns}), folder / "ratings.parquet")
+        columns = zip(("movieId", "title", "genres"), zip(*MOVIES, strict=True), strict=True)
+        pq.write_table(pa.table({name: list(values) for name, values in columns}), folder / "movies.parquet")
     else:
         (folder / "ratings.dat").write_text("".join(f"{u}::{m}::{r:g}::{t}\n" for u, m, r, t in RATINGS))
         lines = ["::".join(map(str, movie)) + "\n" for movie in MOVIES]
@@ -43,7 +50,7 @@ def movielens(folder: Path, kind: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", ["csv", "dat"])
+@pytest.mark.parametrize("kind", ["csv", "dat", "parquet"])
 def test_a_rating_is_a_play_and_a_good_one_a_like(home, tmp_path, capsys, kind):
     code, said = landed(capsys, "--preset", "movielens", movielens(tmp_path / "ml", kind))
     assert code == 0, said
@@ -64,11 +71,12 @@ def test_a_rating_is_a_play_and_a_good_one_a_like(home, tmp_path, capsys, kind):
     assert {"impression", "watch_ms"} <= set(entry["lacks"]) and lineage.landings("ids") == []
 
 
-def test_csv_and_dat_are_the_same_log(home, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("kind", ["dat", "parquet"])
+def test_every_kind_is_the_same_log(home, tmp_path, monkeypatch, capsys, kind):
     landed(capsys, "--preset", "movielens", movielens(tmp_path / "a", "csv"))
     first = {name: lineage.landings(name)[0]["content_hash"] for name in ("raw_events", "raw_videos")}
     monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path / "other"))
-    landed(capsys, "--preset", "movielens", movielens(tmp_path / "b", "dat"))
+    landed(capsys, "--preset", "movielens", movielens(tmp_path / "b", kind))
     assert {name: lineage.landings(name)[0]["content_hash"] for name in first} == first
 
 
