@@ -70,7 +70,7 @@ def _top(blocks: list[Block], leading: np.ndarray, user_vectors: np.ndarray, n: 
     bounds = _bounds(blocks, leading, user_vectors) if n and len(user_vectors) else np.zeros((0, 0), np.float32)
     room = np.empty((len(user_vectors), VIDEOS_AT_ONCE), np.float32)
     for place in np.argsort(-bounds.max(axis=1, initial=-np.inf), kind="stable"):
-        block, rows = blocks[place], np.flatnonzero(bounds[place] >= best.border)
+        block, rows = blocks[place], np.flatnonzero(~(bounds[place] < best.border))
         if len(rows):
             scores = room[:len(rows), :len(block.numbers)]
             best.offer(np.matmul(user_vectors[rows], block.vectors, out=scores), block.numbers, rows)
@@ -106,8 +106,8 @@ class Best:
         compiled.offer_columns(scores, numbers, self.keys, self.held, self.border, rows, self.n)
 
     def lists(self) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers i64[R, n] and scores f32[R, n], best first; each row was offered at least n."""
-        index, best = np.empty((len(self.held), self.n), np.int64), np.empty((len(self.held), self.n), np.float32)
+        """Numbers i64[R, n] and scores f32[R, n], best first; -1 and -inf where a row was offered fewer."""
+        index, best = np.full((len(self.held), self.n), -1), np.full((len(self.held), self.n), -np.inf, np.float32)
         compiled.rows_in_order(self.keys, self.held, best, index)
         return index, best
 

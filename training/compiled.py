@@ -126,8 +126,8 @@ def attend(query: np.ndarray, known: np.ndarray, asked: np.ndarray, offsets: np.
         longest, most = max(longest, offsets[user + 1] - offsets[user]), max(most, asked[user + 1] - asked[user])
     deep, seen, gaps = width // heads, np.empty_like(query), np.empty((most, longest), np.float32)
     keys_room, values_room = np.empty(longest * deep, np.float32), np.empty(longest * deep, np.float32)
-    query_room, seen_room = np.empty(most * deep, np.float32), np.empty(most * deep, np.float32)
-    share_room, scale = np.empty(most * longest, np.float32), f(1 / np.sqrt(deep))
+    query_room, seen_room = np.empty(most * deep, np.float32), np.zeros(most * deep, np.float32)
+    share_room, scale = np.zeros(most * longest, np.float32), f(1 / np.sqrt(deep))
     back = np.empty(longest, np.float32)  # of the play so many places from the end
     for place in range(longest):
         back[place] = np.log2(f(longest - place)) / f(8)

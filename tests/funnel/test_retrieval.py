@@ -48,6 +48,14 @@ def test_a_block_is_multiplied_for_those_alone_whom_it_may_serve(monkeypatch: py
     assert sum(asked) < 2 * len(people)
 
 
+def test_a_vector_that_is_no_number_finds_nothing_and_spoils_nobody() -> None:
+    videos, people = np.eye(6, dtype=np.float32), np.ones((3, 6), np.float32)
+    people[1, 2] = np.nan
+    with np.errstate(invalid="ignore"):
+        index, scores = exact_top(videos)(people, 4)
+    assert index.tolist() == [[0, 1, 2, 3], [-1] * 4, [0, 1, 2, 3]] and (scores[1] == -np.inf).all()
+
+
 def test_products_are_those_of_each_pair() -> None:
     random = np.random.default_rng(0)
     videos, people = random.integers(-3, 4, (50, 8)).astype(np.float32), random.integers(-3, 4, (9, 8)).astype(np.float32)
