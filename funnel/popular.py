@@ -26,6 +26,15 @@ def popular_order(night: Night, country: str) -> np.ndarray:
     return _first_of_each(np.stack([decayed, week], axis=1).ravel())
 
 
+@lru_cache(maxsize=512)
+def log_plays_in(night: Night, country: str) -> np.ndarray:
+    """f32[V]: log of 1 and the decayed plays of each video in a country."""
+    table = np.zeros(night.size, np.float32)
+    index, plays = night.by_country[country]
+    table[index] = np.log1p(plays)
+    return table
+
+
 @lru_cache(maxsize=4)
 def _world_orders(night: Night) -> tuple[np.ndarray, np.ndarray]:
     """i64[V] twice: every video by decayed plays, and by plays of the last seven days, then by decayed ones."""

@@ -9,7 +9,7 @@ from funnel import ragged
 from funnel.affinity import CREATOR_NAMES, affinity_names, category_affinity, creator_affinity
 from funnel.candidates import SOURCES, Candidates
 from funnel.night import Night, Users
-from funnel.popular import FRESH_DAYS
+from funnel.popular import FRESH_DAYS, log_plays_in
 from funnel.recent import recent
 from funnel.users import hours_since_play
 from funnel.view_features import MANY, derive
@@ -176,14 +176,5 @@ def _country_plays(night: Night, users: Users, candidates: Candidates) -> np.nda
     countries = np.array(users.countries)
     for country in sorted(set(users.countries) & set(night.by_country)):
         mask = (countries == country)[candidates.user_index]
-        found[mask] = _log_plays_in(night, country)[candidates.video_index[mask]]
+        found[mask] = log_plays_in(night, country)[candidates.video_index[mask]]
     return found
-
-
-@lru_cache(maxsize=512)
-def _log_plays_in(night: Night, country: str) -> np.ndarray:
-    """f32[V]: log of the decayed plays of each video in a country."""
-    table = np.zeros(night.size, np.float32)
-    index, plays = night.by_country[country]
-    table[index] = np.log1p(plays)
-    return table

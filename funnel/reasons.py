@@ -11,7 +11,7 @@ from funnel import compiled, ragged
 from funnel.candidates import NEIGHBOUR_SOURCES, SOURCE, SOURCES, Candidates
 from funnel.neighbours import Neighbours
 from funnel.night import Night, Users
-from funnel.popular import FRESH_DAYS
+from funnel.popular import FRESH_DAYS, log_plays_in
 from funnel.recent import Recent, recent
 from funnel.retrieval import Retrieval
 from lake.dates import DAY_US
@@ -55,9 +55,8 @@ def _played_there(night: Night, users: Users, user: np.ndarray, video: np.ndarra
     """bool[n]: whether the video has plays in the user's country."""
     found, countries = np.zeros(len(user), bool), np.array(users.countries)
     for country in sorted(set(users.countries) & set(night.by_country)):
-        index, plays = night.by_country[country]
         mask = (countries == country)[user]
-        found[mask] = np.isin(video[mask], index[plays > 0])
+        found[mask] = log_plays_in(night, country)[video[mask]] > 0
     return found
 
 
