@@ -242,8 +242,8 @@ def largest(weights: np.ndarray, ids: np.ndarray, scores: np.ndarray, held: np.n
 @njit(cache=True)
 def _strongest(total: np.ndarray, touched: np.ndarray, norm: np.ndarray, factor: float, added: float, keys: np.ndarray,
                scores: np.ndarray, ids: np.ndarray) -> int:
-    """Keep the best positive total / (factor · norm + added) of what is touched, in order, and set all totals to 0
-    again."""
+    """Keep the best positive total / (factor · norm + added) of what is touched, in any order, and set all totals to 0
+    again; returns how many."""
     held, border = 0, np.float32(0)
     for number in touched:
         score = total[number] / (factor * norm[number] + added)
@@ -253,7 +253,9 @@ def _strongest(total: np.ndarray, touched: np.ndarray, norm: np.ndarray, factor:
                 border, held = choose(keys, held, len(ids)), len(ids)
             keys[held] = key_of(score, number)
             held += 1
-    held = in_order(keys, held, len(ids))
+    if held > len(ids):
+        choose(keys, held, len(ids))
+        held = len(ids)
     for place in range(held):
         scores[place], ids[place] = score_of(keys[place]), number_of(keys[place])
     return held

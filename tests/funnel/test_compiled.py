@@ -30,7 +30,7 @@ def test_the_strongest_neighbours_stay_in_their_room(n: int) -> None:
     touched, scores, ids = np.arange(32, dtype=np.uint32), np.zeros(n, np.float32), np.zeros(n, np.int32)
     assert compiled._strongest(total, touched, np.zeros(32, np.float32), np.float32(0), np.float32(1),
                                keys[:compiled.ROOM * n], scores, ids) == n
-    assert ids.tolist() == [31, 30, 29, 28][:n] and not total.any()
+    assert set(ids.tolist()) == {31, 30, 29, 28} - set(range(32 - n)) and not total.any()
     assert (keys[compiled.ROOM * n:] == UNTOUCHED).all()
 
 
