@@ -105,7 +105,7 @@ def parse() -> argparse.Namespace:
     found.add_argument("--peers-python", default=str(ROOT / ".venv-peers" / "bin" / "python"), metavar="PATH")
     found.add_argument("--scratch", help="where homes and lists are made (default: a new folder); what is there already is not made again")
     found.add_argument("--ties-by-file", action="store_true",
-                       help="ratings of one second in the order of ratings.csv, as the published MovieLens tables take them")
+                       help="ratings of one second in the order of ratings.csv, as published MovieLens tables have them")
     options = logs.parsed(found)
     if options.ties_by_file and (options.simulated or options.preset != "movielens"):
         found.error("--ties-by-file is for a folder of preset movielens with ratings.csv")

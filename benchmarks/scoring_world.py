@@ -73,8 +73,9 @@ def _commit(plan: snapshot.Plan, rows: pa.Table, parts: int) -> None:
     """Write rows in as many files as the jobs would of such a log, its buckets dealt in turn."""
     part_of = bucket_of(rows[table(plan.table).bucket_by].to_numpy()) % parts
     with writing.attempt_at(plan) as attempt:
-        writing.commit(attempt, [writing.write_part(plan.table, attempt.folder, rows.filter(part_of == part), f"part-{part:05d}")
-                                 for part in range(parts)], [])
+        written = [writing.write_part(plan.table, attempt.folder, rows.filter(part_of == part), f"part-{part:05d}")
+                   for part in range(parts)]
+        writing.commit(attempt, written, [])
 
 
 def _plays(size: Size) -> Plays:

@@ -227,7 +227,8 @@ def followed(row: np.ndarray, video: np.ndarray, video_offsets: np.ndarray, with
                 total[then] = before + np.float32(1 / (later - place))
         plays = np.float32(video_offsets[first + 1] - video_offsets[first])
         total[first] = 0
-        held[first] = _strongest(total, touched[:count], same, np.float32(0), plays + shrink, keys, scores[first], ids[first])
+        held[first] = _strongest(total, touched[:count], same, np.float32(0), plays + shrink, keys, scores[first],
+                                 ids[first])
 
 
 @njit(cache=True)

@@ -112,7 +112,8 @@ def _categories(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, list[s
 
 def _popularity(manifest: Manifest, video_ids: np.ndarray) -> tuple[dict, dict]:
     rows = snapshot.read(manifest)
-    index, countries = index_in(video_ids, rows["video_id"].to_numpy()), rows["country"].combine_chunks().dictionary_encode()
+    index = index_in(video_ids, rows["video_id"].to_numpy())
+    countries = rows["country"].combine_chunks().dictionary_encode()
     order = np.argsort(index, kind="stable")
     order = order[index[order] >= 0]
     index, code = index[order], countries.indices.to_numpy()[order]

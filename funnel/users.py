@@ -43,7 +43,8 @@ class Users:
 
 def index_in(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """i64, the shape of wanted: the first place of each whole number in ascending ones, -1 where absent."""
-    among, asked = (np.ascontiguousarray(numbers, np.int64).ravel().view(np.uint64) ^ SIGN for numbers in (ascending, wanted))
+    among, asked = (np.ascontiguousarray(numbers, np.int64).ravel().view(np.uint64) ^ SIGN
+                    for numbers in (ascending, wanted))
     return compiled.places(among, asked).reshape(np.shape(wanted))
 
 

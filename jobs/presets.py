@@ -29,7 +29,7 @@ def movielens(path: str) -> list[Layout]:
     Source: the README of ml-latest (seconds since 1970 UTC; genres separated by `|`) and of ml-1m (.dat).
     """
     found = sources.find(path)
-    ratings, movies = (_named(found, *(f"{name}.{kind}" for kind in ("csv", "dat", "parquet"))) for name in ("ratings", "movies"))
+    ratings, movies = (_named(found, f"{name}.csv", f"{name}.dat", f"{name}.parquet") for name in ("ratings", "movies"))
     if not ratings:
         raise FileNotFoundError(f"{sources.shown(path)} has no ratings.csv, .dat or .parquet, which preset movielens needs")
     events = Layout(

@@ -146,7 +146,8 @@ def attend(query: np.ndarray, known: np.ndarray, asked: np.ndarray, offsets: np.
             begin = head * deep
             for place in range(length):
                 for n in range(deep):
-                    keys[place, n], values[place, n] = known[start + place, begin + n], known[start + place, width + begin + n]
+                    keys[place, n] = known[start + place, begin + n]
+                    values[place, n] = known[start + place, width + begin + n]
             for row in range(queries):
                 for n in range(deep):
                     asking[row, n] = query[first + row, begin + n] * scale
