@@ -56,8 +56,8 @@ def _co_watched(row: np.ndarray, video: np.ndarray, users: int, videos: int,
     watched = sparse.csr_matrix((np.ones(len(row), np.float32), (row, video)), shape=(users, videos))
     by_video = watched.T.tocsr()
     best = _Best.of(videos, rules.keep)
-    compiled.co_watched(watched.indptr, watched.indices.view(np.uint32), by_video.indptr, by_video.indices.view(np.uint32),
-                        np.float32(rules.shrink), best.ids, best.scores, best.held)
+    compiled.co_watched(watched.indptr, watched.indices.astype(np.uint32), by_video.indptr,
+                        by_video.indices.astype(np.uint32), np.float32(rules.shrink), best.ids, best.scores, best.held)
     return best.matrix()
 
 
