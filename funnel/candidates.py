@@ -105,8 +105,8 @@ def _gathered(night: Night, users: Users, known: Recent, listed: dict[str, sourc
         *gathered, short = compiled.gather(
             (known.seen_offsets, known.seen),
             tuple((each.video, each.score.astype(np.float32)) for each in listed.values()), _codes(listed),
-            _most(rules, listed), tuple(_arrays(plays[asked]) for _, asked in NEIGHBOUR_SOURCES.values()),
-            tuple(_arrays(getattr(neighbours, kind)) for kind, _ in NEIGHBOUR_SOURCES.values()),
+            _most(rules, listed), tuple(compiled.rows_of(plays[asked]) for _, asked in NEIGHBOUR_SOURCES.values()),
+            tuple(compiled.rows_of(getattr(neighbours, kind)) for kind, _ in NEIGHBOUR_SOURCES.values()),
             _codes(NEIGHBOUR_SOURCES), _most(rules, NEIGHBOUR_SOURCES), len(LOOKED_UP), order, order_of, codes,
             rules.at_least, len(PERSONAL), len(SOURCES) - 1)
         width *= 4
@@ -119,7 +119,3 @@ def _codes(names: Iterable[str]) -> np.ndarray:
 
 def _most(rules: CandidateRules, names: Iterable[str]) -> np.ndarray:
     return np.array([getattr(rules, name) for name in names])
-
-
-def _arrays(matrix: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False).view(np.uint32), matrix.data

@@ -105,8 +105,9 @@ def _nearest_play(known: Recent, user: np.ndarray, video: np.ndarray, apart: np.
 
 
 def _leading_play(known: Recent, user: np.ndarray, video: np.ndarray, neighbours: sparse.csr_matrix) -> np.ndarray:
-    """i64[n]: of each user's last plays the one that leads most strongly to the video; -1 when none does."""
-    return compiled.strongest(_last_plays(known)[user], video, neighbours.indptr, neighbours.indices, neighbours.data)
+    """i64[n]: of each user's last plays the one that leads most strongly to the video; -1 when none does. user:
+    ascending."""
+    return compiled.strongest(_last_plays(known), user, video, compiled.rows_of(neighbours))
 
 
 def _sentences(night: Night, users: Users, user: np.ndarray, sentence: np.ndarray, subject: np.ndarray) -> pa.Array:

@@ -107,9 +107,7 @@ class Best:
 
     def lists(self) -> tuple[np.ndarray, np.ndarray]:
         """Numbers i64[R, n] and scores f32[R, n], best first; -1 and -inf where a row was offered fewer."""
-        index, best = np.full((len(self.held), self.n), -1), np.full((len(self.held), self.n), -np.inf, np.float32)
-        compiled.rows_in_order(self.keys, self.held, best, index)
-        return index, best
+        return compiled.lists_of(compiled.smallest(self.keys, self.held, self.n))
 
 
 def best_columns(scores: np.ndarray, n: int) -> np.ndarray:

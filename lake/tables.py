@@ -150,7 +150,7 @@ TABLES = (
           "retrieval and ranker in one version: safetensors weights and settings, through the gate"),
     Table("ann_index", 2, (), "", ("model", "catalogue"), (),
           "FAISS over the eligible catalogue, with ids, model version and measured recall"),
-    Table("recommendations", 6, ("user_id", "rank"), "user_id",
+    Table("recommendations", 7, ("user_id", "rank"), "user_id",
           ("ann_index", "model", "histories", "catalogue", "popularity", "feature_snapshots"), (
               required("user_id", pa.int64(), "the viewer"),
               required("video_id", pa.int64(), "the video"),

@@ -7,6 +7,8 @@
 import numpy as np
 from numba import njit
 
+from funnel.compiled import AHEAD, LINE, prefetch
+
 f = np.float32
 # tanh(x) = x · P(x²) / Q(x²) within 1e-6 where |x| < LARGEST, where it is 1 beyond: the coefficients of Eigen's `ptanh`.
 # Plain products and sums, where exp calls a library number by number.
@@ -31,12 +33,13 @@ def silu(x: float) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def standardised(columns: np.ndarray, places: np.ndarray, mean: np.ndarray, scale: np.ndarray,
+def standardised(columns: np.ndarray, start: int, stop: int, places: np.ndarray, mean: np.ndarray, scale: np.ndarray,
                  clip: float) -> np.ndarray:
-    """f32[F, n]: some columns, f32[k, n] at places i64[F], as deviations within ± clip."""
-    made = np.empty((len(places), columns.shape[1]), np.float32)
+    """f32[F, stop - start]: what columns f32[k, N] at places i64[F] hold from start on, before stop, as deviations within
+    ± clip."""
+    made = np.empty((len(places), stop - start), np.float32)
     for row in range(len(places)):
-        source, shift, factor, target = columns[places[row]], mean[row], scale[row], made[row]
+        source, shift, factor, target = columns[places[row], start:stop], mean[row], scale[row], made[row]
         for n in range(len(source)):
             target[n] = min(max((source[n] - shift) * factor, -clip), clip)
     return made
@@ -47,7 +50,11 @@ def first_layer(sums: np.ndarray, begun: bool, videos: np.ndarray, users: np.nda
                 hidden: int) -> None:
     """Add to sums f32[n, w] of pairs (not begun: make them) what their video and their user bring, and bend the first
     `hidden`."""
+    numbers, width = videos.reshape(-1), videos.shape[1]
     for pair in range(len(sums)):
+        later = video[min(pair + AHEAD, len(sums) - 1)] * width
+        for place in range(later, later + width, LINE):
+            prefetch(numbers, place)
         mine, of_video, of_user = sums[pair], videos[video[pair]], users[user[pair]]
         if begun:
             for place in range(hidden):
@@ -112,6 +119,27 @@ def gated(both: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return made
 
 
+@njit(cache=True)
+def play_vectors(known: np.ndarray, video: np.ndarray, liked: np.ndarray, likes: np.ndarray, offsets: np.ndarray,
+                 country: np.ndarray, countries: np.ndarray) -> np.ndarray:
+    """f32[T, d]: of each play its video's vector, a row of known (zeros for -1), and what likes f32[2, d] and countries
+    f32[C, d] have for it. liked: bool[T]. country: i64[U] of the users whose plays are offsets[u] … offsets[u + 1]."""
+    made, numbers, width = np.zeros((len(video), known.shape[1]), np.float32), known.reshape(-1), known.shape[1]
+    for user in range(len(country)):
+        of_country = countries[country[user]]
+        for play in range(offsets[user], offsets[user + 1]):
+            later = video[min(play + AHEAD, len(video) - 1)] * width
+            if later >= 0:
+                for place in range(later, later + width, LINE):
+                    prefetch(numbers, place)
+            mine, of_liking = made[play], likes[np.int64(liked[play])]
+            if video[play] >= 0:
+                mine[:] = known[video[play]]
+            for place in range(width):
+                mine[place] = mine[place] + of_liking[place] + of_country[place]
+    return made
+
+
 @njit(cache=True, error_model="numpy", fastmath=FUSED)
 def attend(query: np.ndarray, known: np.ndarray, asked: np.ndarray, offsets: np.ndarray, event_s: np.ndarray,
            asked_s: np.ndarray, near: np.ndarray, gap_octaves: float) -> np.ndarray:
@@ -139,9 +167,7 @@ def attend(query: np.ndarray, known: np.ndarray, asked: np.ndarray, offsets: np.
         shares = share_room[:queries * length].reshape(queries, length)
         for row in range(queries):
             own = length - queries + row
-            for place in range(own + 1):
-                ago_s = max(asked_s[start + own] - event_s[start + place], 0.0)
-                gaps[row, place] = np.log2(f(ago_s) + f(1)) / f(gap_octaves)
+            _octaves(asked_s[start + own], event_s[start:start + own + 1], f(1 / gap_octaves), gaps[row])
         for head in range(heads):
             begin = head * deep
             for place in range(length):
@@ -159,6 +185,20 @@ def attend(query: np.ndarray, known: np.ndarray, asked: np.ndarray, offsets: np.
                 for n in range(deep):
                     seen[first + row, begin + n] = found[row, n]
     return seen
+
+
+@njit(cache=True, error_model="numpy", fastmath=FUSED)
+def _octaves(asked_s: float, event_s: np.ndarray, factor: float, made: np.ndarray) -> None:
+    """Into made f32: log2(1 + seconds from each event to the asking, at least 0) · factor, within 4e-6 octaves: the exponent,
+    and for the rest m the series of 2 / ln 2 · atanh((m - 1) / (m + 1)). Again so that many go at once."""
+    for place in range(len(event_s)):
+        x = f(max(asked_s - event_s[place], 0.0)) + f(1)
+        bits = np.float32(x).view(np.uint32)
+        m = np.uint32((bits & np.uint32(0x7FFFFF)) | np.uint32(0x3F800000)).view(np.float32)
+        t = (m - f(1)) / (m + f(1))
+        s = t * t
+        rest = t * ((((f(1 / 9) * s + f(1 / 7)) * s + f(1 / 5)) * s + f(1 / 3)) * s + f(1)) * f(2 / np.log(2))
+        made[place] = (f(np.int32(bits >> np.uint32(23))) - f(127) + rest) * factor
 
 
 @njit(cache=True, error_model="numpy", fastmath=ANY_ORDER | {"nnan", "nsz"})

@@ -28,9 +28,10 @@ class Part:
     clip: np.float32
     weight: np.ndarray
 
-    def sums(self, columns: np.ndarray) -> np.ndarray:
-        """f32[n, h + H]: what columns f32[k, n] add to the first layer's sums."""
-        x = compiled.standardised(columns, self.places, self.mean, self.scale, self.clip)
+    def sums(self, columns: np.ndarray, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """f32[n, h + H]: what the columns f32[k, N], from start on, before stop (N), add to the first layer's sums."""
+        stop = columns.shape[1] if stop is None else stop
+        x = compiled.standardised(columns, start, stop, self.places, self.mean, self.scale, self.clip)
         return np.matmul(x.T, self.weight)
 
 
@@ -103,8 +104,8 @@ def _logits(asked: Asked, videos: np.ndarray, features: Features) -> np.ndarray:
     of_pairs = asked.part(first_pair, first_pair + len(features.pair))
     found = np.empty((len(features.video_index), len(asked.network.heads)), np.float32)
     for start in range(0, len(found), ROWS):
-        part = slice(start, start + ROWS)
-        sums = of_pairs.sums(features.pair[:, part]) if len(of_pairs.places) else None
+        part = slice(start, min(start + ROWS, len(found)))
+        sums = of_pairs.sums(features.pair, part.start, part.stop) if len(of_pairs.places) else None
         found[part] = asked.logits(sums, videos, users, features.video_index[part], features.user_index[part])
     return found
 

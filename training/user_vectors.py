@@ -34,10 +34,8 @@ def last_vectors(tower: UserTower, histories: Sequences, known: np.ndarray) -> n
         asked_us = np.append(event_us[1:], 0)
         asked_us[last] = event_us[last] + ASKED_AFTER_US
         times = offsets, event_us / SECOND_US, asked_us / SECOND_US
-        video = histories.video[flat]
-        x = known[np.maximum(video, 0)] * (video >= 0)[:, None].astype(np.float32)                # [T, d]
-        x += rest["liked.weight"][histories.liked[flat].astype(np.int64)]
-        x += np.repeat(rest["country.weight"][histories.country[rows]], np.diff(offsets), axis=0)
+        x = compiled.play_vectors(known, histories.video[flat], histories.liked[flat], rest["liked.weight"], offsets,
+                                  histories.country[rows], rest["country.weight"])                # [T, d]
         for weights, heads in layers[:-1]:
             x = _block(weights, heads, x, offsets, times)
         x = _block(*layers[-1], x, np.arange(len(rows) + 1), times)                               # [B, d]

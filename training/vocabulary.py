@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from funnel.users import index_in
 from training.moments import Videos
 
 CATEGORIES_MOST = 8
@@ -42,10 +43,7 @@ def learn(videos: Videos, played_ids: np.ndarray, countries: list[str]) -> Vocab
 
 def places(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """i64, the shape of wanted: place + 1 of each value in an ascending array, 0 where absent."""
-    if not len(ascending):
-        return np.zeros(np.shape(wanted), np.int64)
-    found = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
-    return np.where(ascending[found] == wanted, found + 1, 0)
+    return index_in(ascending, wanted) + 1
 
 
 def name_places(names: list[str], wanted: list[str]) -> np.ndarray:

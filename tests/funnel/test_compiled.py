@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from funnel import compiled
 from funnel.users import index_in
@@ -17,11 +18,11 @@ UNTOUCHED = compiled.key_of(np.float32(0), 0)  # where it is read as the worst o
 
 @pytest.mark.parametrize("n", [0, 1, 4])
 def test_the_best_of_many_stay_in_their_room(n: int) -> None:
-    total, slot_of = np.arange(1, 33, dtype=np.float32), np.full(32, compiled.FREE, np.int32)
-    touched, keys = np.random.default_rng(7).permutation(32).astype(np.int32), np.full(64, UNTOUCHED, np.uint64)
-    assert compiled._best_unseen(total, touched, slot_of, keys, n) == n
-    assert [compiled.number_of(key) for key in keys[:n]] == [31, 30, 29, 28][:n]
-    assert (keys[compiled.ROOM * n:] == UNTOUCHED).all()
+    total, touched = np.arange(1, 33, dtype=np.float32), np.random.default_rng(7).permutation(32).astype(np.uint32)
+    keys, best = np.full(64, UNTOUCHED, np.uint64), np.full(8, UNTOUCHED, np.uint64)
+    assert compiled._best_touched(total, touched, np.zeros(32, np.float32), keys[:33], best[:n], n) == n
+    assert [compiled.number_of(key) for key in best[:n]] == [31, 30, 29, 28][:n]
+    assert (keys[33:] == UNTOUCHED).all() and (best[n:] == UNTOUCHED).all()
 
 
 @pytest.mark.parametrize("n", [0, 1, 4])
@@ -29,9 +30,45 @@ def test_the_strongest_neighbours_stay_in_their_room(n: int) -> None:
     total, keys = np.arange(1, 33, dtype=np.float32), np.full(64, UNTOUCHED, np.uint64)
     touched, scores, ids = np.arange(32, dtype=np.uint32), np.zeros(n, np.float32), np.zeros(n, np.int32)
     assert compiled._strongest(total, touched, np.zeros(32, np.float32), np.float32(0), np.float32(1),
-                               keys[:compiled.ROOM * n], scores, ids) == n
+                               np.zeros(32, np.float32), keys[:33], scores, ids) == n
     assert set(ids.tolist()) == {31, 30, 29, 28} - set(range(32 - n)) and not total.any()
-    assert (keys[compiled.ROOM * n:] == UNTOUCHED).all()
+    assert (keys[33:] == UNTOUCHED).all()
+
+
+@pytest.mark.parametrize("n", [1, 3, 40])
+@pytest.mark.parametrize("of", [1, 5, 50, 400])
+@pytest.mark.parametrize("worth", ["spread", "tied", "one far above", "none", "tiny", "infinite"])
+def test_the_keys_of_the_best_hold_the_best_and_few_more(n: int, of: int, worth: str) -> None:
+    random = np.random.default_rng(of)
+    scores = {"spread": random.exponential(size=of), "tied": np.ones(of), "none": -random.random(of),
+              "one far above": np.append(random.random(of - 1), 1e30), "tiny": random.integers(0, 3, of) * 1e-45,
+              "infinite": np.where(random.random(of) < 0.5, np.inf, 1)}[worth].astype(np.float32)
+    numbers, keys = random.permutation(of).astype(np.uint32), np.full(of + 1, UNTOUCHED, np.uint64)
+    held = compiled.best_keys(numbers, scores, n, keys)
+    best = sorted((-score, number) for score, number in zip(scores.tolist(), numbers.tolist(), strict=True) if score > 0)
+    assert sorted((-compiled.score_of(key), compiled.number_of(key)) for key in keys[:held])[:n] == best[:n]
+    if worth == "spread":
+        assert held <= max(n + n // 4, 5)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 512, 513, 1 << 18, (1 << 18) + 1])
+def test_numbers_are_sorted_below_their_limit(limit: int) -> None:
+    numbers = np.random.default_rng(limit).choice(limit, min(limit, 300), replace=False).astype(np.uint32)
+    wanted = np.sort(numbers).tolist()
+    compiled._sort_numbers(numbers, np.zeros(300, np.uint32), np.zeros(1 << compiled.DIGIT, np.uint32), limit)
+    assert numbers.tolist() == wanted
+
+
+def test_the_strongest_play_is_the_first_of_the_largest_positive() -> None:
+    near = sparse.random(30, 30, 0.4, "csr", np.float32, 3, data_rvs=lambda n: np.arange(n) % 4 - 1)
+    random = np.random.default_rng(4)
+    played = np.stack([random.permutation(np.append(np.arange(30), [-1] * 10))[:8] for _ in range(20)])
+    user = np.sort(random.integers(0, 20, 60))
+    video = np.concatenate([random.permutation(30)[:count] for count in np.bincount(user, minlength=20)])
+    found, dense = compiled.strongest(played, user, video, compiled.rows_of(near)).tolist(), near.toarray()
+    for one, (plays, wanted) in enumerate(zip(played[user], video, strict=True)):
+        strength = [dense[play, wanted] if play >= 0 else 0 for play in plays]
+        assert found[one] == (plays[int(np.argmax(strength))] if max(strength) > 0 else -1)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -53,7 +90,7 @@ def test_the_best_places_of_rows_equal_a_sort(n: int) -> None:
     offsets, asked = np.array([0, 0, 5, 60, 61, 100]), random.random(100) < 0.7
     scores = random.integers(-2, 3, 100).astype(np.float32)
     scores[random.integers(0, 100, 30)] = random.choice([np.nan, np.inf, -np.inf, -0.0, -1e-40], 30)
-    found = compiled.best_places(offsets, scores, asked, n)
+    found, _ = compiled.lists_of(compiled.best_places(offsets, scores, asked, n))
     for row, (start, stop) in enumerate(pairwise(offsets.tolist())):
         best = sorted(np.flatnonzero(asked[start:stop]) + start, key=lambda at: (
             np.isnan(scores[at]) or scores[at] == -np.inf, -np.nan_to_num(scores[at], nan=-np.inf), at))
