@@ -52,18 +52,12 @@ def padded_categories(night: Night) -> np.ndarray:
     return padded
 
 
-def category_affinity(night: Night, users: Users, candidates: Candidates) -> np.ndarray:
-    """f32[N, len(affinity_names())]: the mean over a video's categories of what the user has to do with each."""
+def category_affinity(night: Night, users: Users, candidates: Candidates, made: np.ndarray) -> None:
+    """Into made f32[len(affinity_names()), N], zeros: the mean over a video's categories of what the user has to do with
+    each."""
     table = np.concatenate([_history_shares(night, users), _view_rows(night, users)], axis=2)
-    wide = table.shape[1]
-    table = table.reshape(-1, table.shape[2])
-    padded = padded_categories(night)
-    total = np.zeros((len(candidates.video_index), table.shape[1]), np.float32)
-    for place in range(padded.shape[1]):
-        category = np.take(padded[:, place], candidates.video_index)
-        total += np.take(table, candidates.user_index * wide + category, axis=0)
-    count = np.maximum((padded < len(night.category_names)).sum(axis=1), 1).astype(np.float32)
-    return total / np.take(count, candidates.video_index)[:, None]
+    compiled.means_of_kinds(candidates.offsets, candidates.video_index, padded_categories(night),
+                            len(night.category_names), table, made)
 
 
 def _history_shares(night: Night, users: Users) -> np.ndarray:

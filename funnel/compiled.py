@@ -637,3 +637,30 @@ def alike(play_offsets: np.ndarray, played: np.ndarray, offsets: np.ndarray, kin
         for one in mine:
             count[one] = 0
     return found
+
+
+@njit(cache=True, error_model="numpy")
+def shares(offsets: np.ndarray, scores: np.ndarray, factors: np.ndarray, made: np.ndarray) -> None:
+    """Into made f32[N]: scores f32[N] as shares of the largest of the same user, at least 1e-6, times factors f64[U]."""
+    for user in range(len(offsets) - 1):
+        best = np.float32(1e-6)
+        for place in range(offsets[user], offsets[user + 1]):
+            best = max(best, scores[place])
+        for place in range(offsets[user], offsets[user + 1]):
+            made[place] = scores[place] / best * factors[user]
+
+
+@njit(cache=True, error_model="numpy")
+def means_of_kinds(offsets: np.ndarray, video: np.ndarray, kinds: np.ndarray, none: int, table: np.ndarray,
+                   made: np.ndarray) -> None:
+    """Into made f32[F, N]: of each candidate, of user u those from offsets[u] to offsets[u + 1], the mean of its user's rows
+    of table f32[U, K + 1, F] over the kinds i64[V, W] of its video i64[N]; `none` fills up, and its row holds zeros."""
+    for user in range(len(offsets) - 1):
+        for place in range(offsets[user], offsets[user + 1]):
+            count = 0
+            for kind in kinds[video[place]]:
+                count += kind != none
+                for feature in range(len(made)):
+                    made[feature, place] += table[user, kind, feature]
+            for feature in range(len(made)):
+                made[feature, place] /= np.float32(max(count, 1))

@@ -1,11 +1,12 @@
 """What the ranker sees of a candidate, and what its answers are worth."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
 
-from funnel import ragged
+from funnel import compiled, ragged
 from funnel.affinity import CREATOR_NAMES, affinity_names, category_affinity, creator_affinity
 from funnel.candidates import SOURCES, Candidates
 from funnel.night import Night, Users
@@ -91,12 +92,11 @@ def ranking_features(night: Night, users: Users, candidates: Candidates) -> Feat
     """What the ranker sees of the candidates."""
     video, user, first = _video_side(night), _user_side(night, users), PLACE[_PAIR[0]]
     pair = np.zeros((len(FEATURE_NAMES) - first, len(candidates.video_index)), np.float32)
-    for name, column in _pair_columns(night, users, candidates).items():
-        pair[PLACE[name] - first] = column
-    pair[PLACE[affinity_names()[0]] - first:] = category_affinity(night, users, candidates).T
-    length = video[:, PLACE["log_duration_s"]][candidates.video_index]
-    usual = user[:, PLACE["mean_log_duration_s"] - PLACE[_USER[0]]][candidates.user_index]
-    pair[PLACE["duration_distance"] - first] = np.where((length > 0) & (usual > 0), np.abs(length - usual), 0)
+    _write_pairs(night, users, candidates, lambda name: pair[PLACE[name] - first])
+    category_affinity(night, users, candidates, pair[PLACE[affinity_names()[0]] - first:])
+    length = np.take(video[:, PLACE["log_duration_s"]], candidates.video_index)
+    usual = np.take(user[:, PLACE["mean_log_duration_s"] - PLACE[_USER[0]]], candidates.user_index)
+    np.abs(length - usual, out=pair[PLACE["duration_distance"] - first], where=(length > 0) & (usual > 0))
     return Features(video, user, pair, candidates.video_index, candidates.user_index)
 
 
@@ -132,33 +132,39 @@ def _user_side(night: Night, users: Users) -> np.ndarray:
     return np.column_stack([*columns, derive(users.features.rows(users.user_ids))]).astype(np.float32)
 
 
-def _pair_columns(night: Night, users: Users, candidates: Candidates) -> dict[str, np.ndarray]:
-    """Name → [N], the columns that depend on user and video; absent ones are 0."""
-    columns = {f"{name}_score": candidates.scores[name] for name in _SCORES if name in candidates.scores}
+def _write_pairs(night: Night, users: Users, candidates: Candidates, row: Callable[[str], np.ndarray]) -> None:
+    """Into the row f32[N] of each name, zeros, what depends on user and video: written where it stays, because a batch's
+    rows are more than a core's cache holds, and each copy reads and writes them all."""
+    for name in _SCORES:
+        if name in candidates.scores:
+            row(f"{name}_score")[:] = candidates.scores[name]
     for name in _RANKS:
         if name in candidates.ranks:
-            columns[f"{name}_nearness_of_rank"] = _nearness(candidates.ranks[name])
+            _write_nearness(candidates.ranks[name], row(f"{name}_nearness_of_rank"))
     for code, name in enumerate(SOURCES):
-        columns[f"found_{name}"] = candidates.ranks[name] > 0 if name in candidates.ranks else candidates.source == code
+        if name in candidates.ranks:
+            np.greater(candidates.ranks[name], 0, out=row(f"found_{name}"))
+        else:
+            np.equal(candidates.source, code, out=row(f"found_{name}"))
     if "retrieval" in candidates.scores:
-        columns["retrieval_gap"] = candidates.scores["retrieval"] - _best(candidates, "retrieval")
-    shares = {name: candidates.scores[name] / np.maximum(_best(candidates, name), 1e-6)
-              for name in (*_SHARES, *_FADING) if name in candidates.scores}
-    columns |= {f"{name}_share": shares[name] for name in _SHARES if name in shares}
-    fresh = (2.0 ** -hours_since_play(users))[candidates.user_index]
-    columns |= {f"{name}_share_now": shares[name] * fresh for name in _FADING if name in shares}
-    places = _video_side(night)[:, PLACE["popularity_place"]]
-    columns["popularity_place_now"] = places[candidates.video_index] * fresh
-    columns["log_country_plays"] = _country_plays(night, users, candidates)
-    columns |= dict(zip(CREATOR_NAMES, creator_affinity(night, users, candidates), strict=True))
-    return columns
+        np.subtract(candidates.scores["retrieval"], _best(candidates, "retrieval"), out=row("retrieval_gap"))
+    fresh = 2.0 ** -hours_since_play(users)
+    for name, factors, column in (*((name, np.ones(users.size), f"{name}_share") for name in _SHARES),
+                                  *((name, fresh, f"{name}_share_now") for name in _FADING)):
+        if name in candidates.scores:
+            compiled.shares(candidates.offsets, candidates.scores[name], factors, row(column))
+    places = np.take(_video_side(night)[:, PLACE["popularity_place"]], candidates.video_index)
+    np.multiply(places, np.take(fresh, candidates.user_index), out=row("popularity_place_now"), casting="same_kind")
+    _write_country_plays(night, users, candidates, row("log_country_plays"))
+    for name, column in zip(CREATOR_NAMES, creator_affinity(night, users, candidates), strict=True):
+        row(name)[:] = column
 
 
-def _nearness(rank: np.ndarray) -> np.ndarray:
+def _write_nearness(rank: np.ndarray, made: np.ndarray) -> None:
     """1 / sqrt(rank), and 0 for rank 0, looked up."""
     table = np.zeros(int(rank.max(initial=0)) + 1, np.float32)
     table[1:] = np.arange(1, len(table)) ** -0.5
-    return np.take(table, rank)
+    np.take(table, rank, out=made, mode="clip")  # which writes at once, where "raise" writes to a copy first
 
 
 def _best(candidates: Candidates, name: str) -> np.ndarray:
@@ -170,11 +176,9 @@ def _best(candidates: Candidates, name: str) -> np.ndarray:
     return np.repeat(np.maximum.reduceat(candidates.scores[name], np.cumsum(widths) - widths), widths)
 
 
-def _country_plays(night: Night, users: Users, candidates: Candidates) -> np.ndarray:
-    """f32[N]: log of the decayed plays in the user's country, 0 where the country is unknown."""
-    found = np.zeros(len(candidates.video_index), np.float32)
+def _write_country_plays(night: Night, users: Users, candidates: Candidates, made: np.ndarray) -> None:
+    """Log of the decayed plays in the user's country; nothing where the country is unknown."""
     countries = np.array(users.countries)
     for country in sorted(set(users.countries) & set(night.by_country)):
         mask = (countries == country)[candidates.user_index]
-        found[mask] = log_plays_in(night, country)[candidates.video_index[mask]]
-    return found
+        made[mask] = log_plays_in(night, country)[candidates.video_index[mask]]
