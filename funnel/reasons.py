@@ -112,15 +112,18 @@ def _leading_play(known: Recent, user: np.ndarray, video: np.ndarray, neighbours
 
 def _sentences(night: Night, users: Users, user: np.ndarray, sentence: np.ndarray, subject: np.ndarray) -> pa.Array:
     """The sentence of each row with its ending: a title, a country, or nothing."""
-    named, code = np.unique(np.array(users.countries, str), return_inverse=True)
-    endings = pa.concat_arrays([_titles(night),
-                                pa.array([f"{country} lately" for country in named.tolist()], pa.string())])
-    ending = np.where(subject >= 0, subject + 1, np.where(sentence == SENTENCES.index(POPULAR_IN), 1 + night.size + code[user], 0))
+    endings, place = _endings(night)
+    country = np.array([place.get(name, 0) for name in users.countries], np.int64)
+    ending = np.where(subject >= 0, subject + 1, np.where(sentence == SENTENCES.index(POPULAR_IN), country[user], 0))
     starts = pa.array(SENTENCES, pa.string())
     return pc.binary_join_element_wise(starts.take(pa.array(sentence)), endings.take(pa.array(ending)), "")
 
 
 @lru_cache(maxsize=2)
-def _titles(night: Night) -> pa.Array:
-    """string[1 + V]: nothing, then the title of each video, cut short."""
-    return pa.concat_arrays([pa.array([""]), pc.utf8_slice_codeunits(pa.array(night.titles, pa.string()), 0, TITLE_LENGTH)])
+def _endings(night: Night) -> tuple[pa.Array, dict[str, int]]:
+    """Nothing, then the title of each video, cut short, then "country lately" of each country with plays; and the place
+    of each country's."""
+    titles, countries = pa.array(night.titles, pa.string()), sorted(night.by_country)
+    cut = pc.utf8_slice_codeunits(titles, 0, TITLE_LENGTH)
+    endings = pa.concat_arrays([pa.array([""]), cut, pa.array([f"{country} lately" for country in countries], pa.string())])
+    return endings, {country: 1 + night.size + code for code, country in enumerate(countries)}

@@ -9,7 +9,7 @@ from funnel import compiled
 
 # (user vectors f32[U, d], n) → (video index i64[U, n], -1 where there is none, scores f32[U, n]), best first.
 Top = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
-USERS_AT_ONCE, VIDEOS_AT_ONCE, LEADING = 512, 1024, 5
+USERS_AT_ONCE, VIDEOS_AT_ONCE, LEADING = 512, 512, 5
 ROUNDING = np.float32(1e-4)  # of a product of lengths: several times what sums of some hundred numbers may be off
 
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lake import storage
-from lake.hashing import bucket_of, canonical_json, sha256_of
+from lake.hashing import BUCKETS, bucket_of, canonical_json, sha256_of
 from lake.refusal import Refusal
-from lake.tables import Table, table
+from lake.tables import table
 
 
 class Damaged(Refusal):
@@ -145,31 +145,34 @@ def read(manifest: Manifest, columns: list[str] | None = None, buckets: Iterable
 
     columns: all when None. buckets: only the rows of these buckets, all when None.
     """
-    schema = table(manifest.table).schema
-    wanted = schema.names if columns is None else columns
-    pieces = [pa.schema([schema.field(name) for name in wanted]).empty_table()]
+    declared = table(manifest.table)
+    schema = declared.schema
+    if columns is not None:
+        schema = pa.schema([schema.field(name) for name in columns])
+    wanted = set(range(BUCKETS)) if buckets is None else set(buckets)
+    pieces = [schema.empty_table()]
     for file in manifest.files:
         path = _whole(manifest, file)
         try:
-            pieces.append(_read_file(table(manifest.table), path, file["row_groups"], wanted, buckets))
+            pieces.append(_read_file(path, file["row_groups"], schema, wanted, declared.bucket_by))
         except (OSError, pa.ArrowException) as error:
             raise Damaged(f"{path}: {error}") from error
     return pa.concat_tables(pieces)
 
 
-def _read_file(declared: Table, path: str, row_groups: list[list[int]], wanted: list[str],
-               buckets: Iterable[int] | None) -> pa.Table:
-    held = {bucket for group in row_groups for bucket in group}
-    chosen = held if buckets is None else held & set(buckets)
-    numbers = [n for n, group in enumerate(row_groups) if chosen & set(group)]
-    partial = any(set(row_groups[n]) - chosen for n in numbers)
-    columns = list(dict.fromkeys([*wanted, declared.bucket_by])) if partial else wanted
+def _read_file(path: str, row_groups: list[list[int]], schema: pa.Schema, wanted: set[int], bucket_by: str) -> pa.Table:
+    """The rows of the wanted buckets; a file without one is not opened."""
+    numbers = [number for number, group in enumerate(row_groups) if wanted.intersection(group)]
+    if not numbers:
+        return schema.empty_table()
+    partial = any(not wanted.issuperset(row_groups[number]) for number in numbers)
+    columns = list(dict.fromkeys([*schema.names, bucket_by])) if partial else schema.names
     store, inner = storage.filesystem(path)
     with pq.ParquetFile(inner, filesystem=store, page_checksum_verification=True) as stored:
         rows = stored.read_row_groups(numbers, columns=columns, use_threads=len(numbers) > 1)
     if partial:
-        rows = rows.filter(pa.array(np.isin(bucket_of(rows[declared.bucket_by].to_numpy()), list(chosen))))
-    return rows.select(wanted).cast(pa.schema([declared.schema.field(name) for name in wanted]))
+        rows = rows.filter(pa.array(np.isin(bucket_of(rows[bucket_by].to_numpy()), list(wanted))))
+    return rows.select(schema.names).cast(schema)
 
 
 def read_verified(manifest: Manifest, name: str) -> bytes:
