@@ -18,7 +18,7 @@ STRETCH = 128
 ROOM = 3  # times n: how many keys are held before the best n are chosen
 SIGN, LOW = np.uint32(1 << 31), np.uint64(0xFFFFFFFF)
 NONE = np.uint64(0xFFFFFFFFFFFFFFFF)  # a key that no score and number have: it would be a NaN's
-TINY, HALF, HALVINGS = np.float32(1e-45), np.float32(0.5), 12
+HALF, HALVINGS, FEW = np.float32(0.5), 12, 200
 DIGIT = 9
 LINE, AHEAD = 16, 8  # numbers of four bytes that come at once; how many rows before its turn one is asked for
 
@@ -182,7 +182,7 @@ def smallest(keys: np.ndarray, held: np.ndarray, n: int) -> np.ndarray:
 
 def lists_of(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Numbers i64[R, n] and scores f32[R, n] of rows of keys u64[R, n], best first; -1 and -inf where one is NONE. The
-    rows are sorted by numpy, which takes a sixteenth of numba's time."""
+    rows are sorted in their place, by numpy, which takes a sixteenth of numba's time."""
     keys.sort(axis=1)
     return _read(keys)
 
@@ -200,37 +200,42 @@ def _read(keys: np.ndarray) -> tuple:
 
 @njit(cache=True)
 def best_keys(numbers: np.ndarray, scores: np.ndarray, n: int, keys: np.ndarray) -> int:
-    """Write the keys of the n largest positive scores f32[m] of numbers u32[m], and of few more, to the front of keys
-    u64[more than m]; returns how many."""
+    """The keys of the n largest positive scores f32[m] of numbers u32[m], in any order, at the front of keys u64[at least m];
+    returns how many."""
+    if n == 0:  # keys are chosen of at least one
+        return 0
     held, border = 0, _border(scores, n)
     for place in range(len(numbers)):  # without a branch: each key is written, and only counted if it is wanted
         keys[held] = key_of(scores[place], numbers[place])
-        held += scores[place] >= border
-    return held
+        held += scores[place] > border
+    if held > n:
+        choose(keys, held, n)
+    return min(held, n)
 
 
 @njit(cache=True)
 def _border(scores: np.ndarray, n: int) -> float:
-    """A positive number that at least n of the scores reach, and not many more; all positive ones, where they are few."""
-    low, high = TINY, TINY
+    """A number from 0 on above which are at least n of the scores, or all positive ones where they are fewer; not many more,
+    unless many are tied or a few are larger by far."""
+    low, high = np.float32(0), np.float32(0)
     for place in range(len(scores)):
         high = scores[place] if scores[place] > high else high
     for _ in range(HALVINGS if len(scores) > n + n // 4 else 0):
-        middle, reach = HALF * (low + high), 0
+        middle, above = HALF * (low + high), 0
         for place in range(len(scores)):
-            reach += scores[place] >= middle
-        if reach < n:
+            above += scores[place] > middle
+        if above < n:
             high = middle
         else:
             low = middle
-            if reach <= n + n // 4:
+            if above <= n + n // 4:
                 break
     return low
 
 
 @njit(cache=True, fastmath={"contract", "reassoc"})
 def products(videos: np.ndarray, users: np.ndarray, user: np.ndarray, video: np.ndarray) -> np.ndarray:
-    """f32[N]: the dot products of rows of videos f32[V, d] and users f32[U, d]."""
+    """f32[N]: the dot products of rows of videos f32[V, d], C-ordered, and users f32[U, d]."""
     found, numbers, width = np.empty(len(video), np.float32), videos.reshape(-1), videos.shape[1]
     for pair in range(len(video)):
         later = video[min(pair + AHEAD, len(video) - 1)] * width
@@ -244,7 +249,7 @@ def products(videos: np.ndarray, users: np.ndarray, user: np.ndarray, video: np.
 
 
 @njit(cache=True)
-def best_places(offsets: np.ndarray, scores: np.ndarray, asked: np.ndarray, n: int) -> np.ndarray:
+def best_of_rows(offsets: np.ndarray, scores: np.ndarray, asked: np.ndarray, n: int) -> np.ndarray:
     """Keys u64[U, n]: of each row offsets[u] … offsets[u + 1] of scores f32[N] the n largest among those asked for, bool[N],
     with their places as numbers, what is not a number last; in any order, NONE where there are fewer."""
     longest = 0
@@ -274,7 +279,7 @@ def co_watched(user_offsets: np.ndarray, user_videos: np.ndarray, video_offsets:
     videos = len(video_offsets) - 1
     norm = np.sqrt((video_offsets[1:] - video_offsets[:-1]).astype(np.float64)).astype(np.float32)
     total, touched = np.zeros(videos, np.float32), np.empty(videos + 1, np.uint32)
-    worth, keys = np.empty(videos, np.float32), np.empty(videos + 1, np.uint64)
+    worth, keys = np.empty(videos, np.float32), np.empty(videos, np.uint64)
     for video in range(videos):
         count = np.uint64(0)
         for entry in range(video_offsets[video], video_offsets[video + 1]):
@@ -303,7 +308,7 @@ def followed(row: np.ndarray, video: np.ndarray, video_offsets: np.ndarray, with
         video_places[following[video[place]]] = place
         following[video[place]] += 1
     total, touched, same = np.zeros(videos, np.float32), np.empty(videos + 1, np.uint32), np.zeros(videos, np.float32)
-    worth, keys = np.empty(videos, np.float32), np.empty(videos + 1, np.uint64)
+    worth, keys = np.empty(videos, np.float32), np.empty(videos, np.uint64)
     for first in range(videos):
         count = np.uint64(0)
         for entry in range(video_offsets[first], video_offsets[first + 1]):
@@ -326,7 +331,7 @@ def followed(row: np.ndarray, video: np.ndarray, video_offsets: np.ndarray, with
 def largest(weights: np.ndarray, ids: np.ndarray, scores: np.ndarray, held: np.ndarray) -> None:
     """The same for the n largest positive numbers of each row of f32[V, V], of which nothing is left."""
     every, same = np.arange(weights.shape[1]).astype(np.uint32), np.zeros(weights.shape[1], np.float32)
-    worth, keys = np.empty(weights.shape[1], np.float32), np.empty(weights.shape[1] + 1, np.uint64)
+    worth, keys = np.empty(weights.shape[1], np.float32), np.empty(weights.shape[1], np.uint64)
     for row in range(len(weights)):
         held[row] = _strongest(weights[row], every, same, np.float32(0), np.float32(1), worth, keys, scores[row],
                                ids[row])
@@ -336,15 +341,12 @@ def largest(weights: np.ndarray, ids: np.ndarray, scores: np.ndarray, held: np.n
 def _strongest(total: np.ndarray, touched: np.ndarray, norm: np.ndarray, factor: float, added: float, worth: np.ndarray,
                keys: np.ndarray, scores: np.ndarray, ids: np.ndarray) -> int:
     """Keep the best positive total / (factor · norm + added) of what is touched, in any order, and set all totals to 0
-    again; returns how many. worth f32 and keys u64: room for all that is touched and one more."""
+    again; returns how many. worth f32 and keys u64: room for all that is touched."""
     for place in range(len(touched)):
         number = touched[place]
         worth[place] = total[number] / (factor * norm[number] + added)
         total[number] = 0
-    held = best_keys(touched, worth[:len(touched)], len(ids), keys) if len(ids) else 0
-    if held > len(ids):
-        choose(keys, held, len(ids))
-        held = len(ids)
+    held = best_keys(touched, worth[:len(touched)], len(ids), keys)
     for place in range(held):
         scores[place], ids[place] = score_of(keys[place]), number_of(keys[place])
     return held
@@ -401,7 +403,7 @@ def gather(seen: tuple, listed: tuple, listed_codes: np.ndarray, listed_most: np
     worth_of, rank_of = np.zeros((sources, most), np.float32), np.zeros((sources, most), np.int32)
     total, touched = np.zeros((len(near), videos), np.float32), np.empty((len(near), videos + 1), np.uint32)
     code, counts = np.empty(most, np.uint8), np.zeros(len(near), np.int64)
-    worth, keys, best = np.empty(videos, np.float32), np.empty(videos + 1, np.uint64), np.empty(most, np.uint64)
+    worth, keys, best = np.empty(videos, np.float32), np.empty(videos, np.uint64), np.empty(most, np.uint64)
     written, short = 0, 0
     for user in range(users):
         used = 0
@@ -418,7 +420,7 @@ def gather(seen: tuple, listed: tuple, listed_codes: np.ndarray, listed_most: np
                     rank_of[of, slot_of[video]], worth_of[of, slot_of[video]] = rank, listed[n][1][user, place]
         for n in range(len(near)):
             counts[n], of = _reach(total[n], touched[n], user, plays[n], near[n]), near_codes[n]
-            for video in mine:
+            for video in mine:  # what is seen is not found, and nothing looks it up
                 total[n, video] = 0
             for place in range(_best_touched(total[n], touched[n, :counts[n]], worth, keys, best, near_most[n])):
                 video = number_of(best[place])
@@ -467,8 +469,8 @@ def _found(slot_of: np.ndarray, found: np.ndarray, used: int, video: int) -> int
 @njit(cache=True)
 def _reach(total: np.ndarray, touched: np.ndarray, user: int, plays: tuple, near: tuple) -> int:
     """Add up the weighted neighbours of a user's plays; returns how many videos were touched. Neither weights nor
-    neighbours are negative, so no total returns to 0, and each video is touched once. Whether one is new can't be
-    foreseen, so each is written down and only counted if it is. Places are unsigned: numba asks of a signed one whether
+    neighbours are negative, so no total returns to 0, and each video is touched once. First all rows are asked for, then
+    they are read. Whether a video is new can't be foreseen, so each is written down and only counted if it is. Places are unsigned: numba asks of a signed one whether
     it counts from the end."""
     offsets, played, weights = plays
     rows, videos, strengths = near
@@ -492,23 +494,22 @@ def _reach(total: np.ndarray, touched: np.ndarray, user: int, plays: tuple, near
 def _best_touched(total: np.ndarray, touched: np.ndarray, worth: np.ndarray, keys: np.ndarray, best: np.ndarray,
                   n: int) -> int:
     """Into best u64[at least n] the keys of the best n positive totals of what is touched, in order; returns how many.
-    worth f32 and keys u64: room for all that is touched and one more."""
-    if n == 0:  # keys are chosen of at least one
-        return 0
+    worth f32 and keys u64: room for all that is touched."""
     for place in range(len(touched)):
         worth[place] = total[touched[place]]
     held = best_keys(touched, worth[:len(touched)], n, keys)
-    if held > n:
-        choose(keys, held, n)
-        held = n
-    _sort_few(keys, held, best)
+    if held > FEW:
+        keys[:held].sort()
+        best[:held] = keys[:held]
+    else:
+        _sort_few(keys, held, best)
     return held
 
 
 @njit(cache=True)
 def _sort_few(keys: np.ndarray, held: int, in_order: np.ndarray) -> None:
-    """Into in_order: the first `held` of distinct keys, ascending: each goes where as many are as are smaller. Of up to a
-    hundred that takes half as long as numba's sort, since the processor compares many at once."""
+    """Into in_order: the first `held` of distinct keys, ascending: each goes where as many are as are smaller. Up to some
+    200 that takes less time than numba's sort, since the processor compares many at once."""
     for one in range(held):
         key, smaller = keys[one], 0
         for other in range(held):

@@ -154,7 +154,7 @@ def _write_pairs(night: Night, users: Users, candidates: Candidates, row: Callab
         if name in candidates.scores:
             compiled.shares(candidates.offsets, candidates.scores[name], factors, row(column))
     places = np.take(_video_side(night)[:, PLACE["popularity_place"]], candidates.video_index)
-    np.multiply(places, np.take(fresh, candidates.user_index), out=row("popularity_place_now"), casting="same_kind")
+    np.multiply(places, np.take(fresh, candidates.user_index), out=row("popularity_place_now"))
     _write_country_plays(night, users, candidates, row("log_country_plays"))
     for name, column in zip(CREATOR_NAMES, creator_affinity(night, users, candidates), strict=True):
         row(name)[:] = column

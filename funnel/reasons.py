@@ -31,7 +31,8 @@ SENTENCES = (*(PLAIN[name] for name in SOURCES), *WITH_TITLE.values(), NEW_FROM_
 
 def reasons(night: Night, users: Users, candidates: Candidates, chosen: np.ndarray, neighbours: Neighbours,
             retrieval: Retrieval | None) -> pa.Array:
-    """string[n]: the reason of each chosen candidate (i64[n], places in the candidates), from its best source."""
+    """string[n]: the reason of each chosen candidate (i64[n], places in the candidates, by user,
+    each once), from its best source."""
     user, video = candidates.user_index[chosen], candidates.video_index[chosen]
     source = candidates.source[chosen]
     sentence = source.astype(np.int64)
@@ -106,7 +107,7 @@ def _nearest_play(known: Recent, user: np.ndarray, video: np.ndarray, apart: np.
 
 def _leading_play(known: Recent, user: np.ndarray, video: np.ndarray, neighbours: sparse.csr_matrix) -> np.ndarray:
     """i64[n]: of each user's last plays the one that leads most strongly to the video; -1 when none does. user:
-    ascending."""
+    ascending, no video twice."""
     return compiled.strongest(_last_plays(known), user, video, compiled.rows_of(neighbours))
 
 

@@ -47,7 +47,7 @@ def rerank(night: Night, users: Users, candidates: Candidates, worth: np.ndarray
     boosted = _boosted(night, candidates, worth, rules)
     slots = _exploration_slots(night, users, candidates.offsets, explores, length, rules)
     sizes = np.minimum(np.diff(candidates.offsets), length)
-    table, spare = (compiled.lists_of(compiled.best_places(candidates.offsets, boosted, asked, n))[0]
+    table, spare = (compiled.lists_of(compiled.best_of_rows(candidates.offsets, boosted, asked, n))[0]
                     for asked, n in ((~explores, length + rules.look_ahead), (explores, length)))
     table = _with_spares(table, spare, slots.sum(axis=1), sizes)
     diverse = _diverse(night, candidates, table, sizes - slots.sum(axis=1), length, rules)

@@ -4,13 +4,17 @@ import argparse
 from dataclasses import dataclass, field
 from datetime import date
 
+import pyarrow as pa
+
 from jobs.presets import PRESETS
 from lake import dates
-from lake.columns import EVENT_TYPES
+from lake.columns import EVENT, EVENT_TYPES, TIMESTAMP, USER, VIDEO
+from lake.layout import HASHED_WHERE_ABSENT
 from lake.tables import table
 from validation.suites import NULL_RISE, ROWS_TO_MEDIAN
 
 TABLES = ("events", "videos", "users")
+TEXTS = pa.list_(pa.string())
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Request:
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(prog="python -m jobs.land", allow_abbrev=False,
+    found = argparse.ArgumentParser(prog="python -m jobs.land", allow_abbrev=False, epilog=_columns(),
+                                    formatter_class=argparse.RawDescriptionHelpFormatter,
                                     description="Land a log: check it, seal its arrival days.")
     found.add_argument("path", metavar="PATH", help="a .parquet or .csv file, or a folder of them")
     found.add_argument("--table", choices=TABLES, default="events", help="what PATH holds (default: events)")
@@ -61,6 +66,20 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--accept", nargs="+", action="extend", default=[], metavar="CHECK", type=_comparison,
                        help="comparisons with earlier days that are odd and true: rows_to_median")
     return found
+
+
+def _columns() -> str:
+    """Every column of the three tables with its type and meaning."""
+    lines = ["columns (* needed in every row; ids are integers or texts, times have a zone or --time-unit):"]
+    for name, columns in (("events", EVENT), ("videos", VIDEO), ("users", USER)):
+        lines.append(f"  {name}")
+        for column in columns:
+            needed = " " if column.nullable or column.name == HASHED_WHERE_ABSENT else "*"
+            kind = "time" if column.type == TIMESTAMP else "list<string>" if column.type == TEXTS else column.type
+            lines.append(f"  {needed} {column.name:<15} {kind!s:<14} {column.doc}")
+    return "\n".join([*lines, "A log without event_type is landed with --event-type play, one without arrived_at with --arrived-at event_time. "
+                      "Videos and users", "without arrived_at arrive with the first event on them when they are given with their events; "
+                      "alone, with --as-arrived DAY."])
 
 
 def parse(argv: list[str]) -> Request:

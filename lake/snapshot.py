@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lake import storage
-from lake.hashing import BUCKETS, bucket_of, canonical_json, sha256_of
+from lake.hashing import bucket_of, canonical_json, sha256_of
 from lake.refusal import Refusal
 from lake.tables import table
 
@@ -143,13 +143,14 @@ def _whole(manifest: Manifest, file: dict) -> str:
 def read(manifest: Manifest, columns: list[str] | None = None, buckets: Iterable[int] | None = None) -> pa.Table:
     """Rows in key order within each bucket, with page checksums verified. Damaged names the file that fails.
 
-    columns: all when None. buckets: only the rows of these buckets, all when None.
+    columns: all when None. buckets: only the rows of these buckets, all when None; what holds none of them is not read.
     """
     declared = table(manifest.table)
     schema = declared.schema
     if columns is not None:
         schema = pa.schema([schema.field(name) for name in columns])
-    wanted = set(range(BUCKETS)) if buckets is None else set(buckets)
+    wanted = {bucket for file in manifest.files for group in file["row_groups"] for bucket in group}
+    wanted = wanted if buckets is None else wanted.intersection(buckets)
     pieces = [schema.empty_table()]
     for file in manifest.files:
         path = _whole(manifest, file)

@@ -1,7 +1,7 @@
 """Where bytes live: one small door to local disks and object stores.
 
-Every path in Nightreel is a string below `home()`: a local path, or a URI that pyarrow reads (`s3://…`, `gs://…`,
-`hdfs://…`). Only this module knows the difference.
+Every path in Nightreel is a string below `home()`: a local path, or a URI that pyarrow reads (`s3://…`, `gs://…`). Only
+this module knows the difference.
 """
 
 import os
@@ -16,6 +16,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
+
+from lake.refusal import Refusal
+
+EXCLUSIVE = {"s3": "s3fs", "gs": "gcsfs"}  # object stores that create a file only where there is none, by which package
 
 
 def home() -> str:
@@ -216,7 +220,14 @@ def _temporary(path: str) -> tuple[int, str]:
 def _create_in_object_store(path: str, content: bytes) -> bool:
     import fsspec  # only object stores need it
 
-    store, inner = fsspec.core.url_to_fs(path)
+    scheme = path.partition("://")[0]
+    if scheme not in EXCLUSIVE:
+        raise Refusal(f"{path}: {scheme}:// can't create a file only where there is none, by which one of two runs finds out that "
+                      f"it came second; keep NIGHTREEL_HOME on a disk, or on {' or '.join(f'{name}://' for name in EXCLUSIVE)}")
+    try:
+        store, inner = fsspec.core.url_to_fs(path)
+    except ImportError as error:
+        raise Refusal(f"{path}: needs a package that is not installed; run: pip install {EXCLUSIVE[scheme]}") from error
     try:
         store.pipe_file(inner, content, mode="create")
     except FileExistsError:

@@ -1,5 +1,6 @@
 """The elementwise loops of the networks as nights ask them, compiled by numba; arithmetic as written, as in
-`funnel/compiled.py`. Matrix products stay with numpy.
+`funnel/compiled.py`. Matrix products stay with numpy. What comes from there (`prefetch`, LINE, AHEAD) is compiled in: whoever
+changes it changes this file too, or numba goes on with what it kept.
 
 `error_model="numpy"`: a division by zero is infinite, and without a check for it eight numbers are divided at once.
 """
@@ -122,7 +123,7 @@ def gated(both: np.ndarray, bias: np.ndarray) -> np.ndarray:
 @njit(cache=True)
 def play_vectors(known: np.ndarray, video: np.ndarray, liked: np.ndarray, likes: np.ndarray, offsets: np.ndarray,
                  country: np.ndarray, countries: np.ndarray) -> np.ndarray:
-    """f32[T, d]: of each play its video's vector, a row of known (zeros for -1), and what likes f32[2, d] and countries
+    """f32[T, d]: of each play its video's vector, a row of known, C-ordered (zeros for -1), and what likes f32[2, d] and countries
     f32[C, d] have for it. liked: bool[T]. country: i64[U] of the users whose plays are offsets[u] … offsets[u + 1]."""
     made, numbers, width = np.zeros((len(video), known.shape[1]), np.float32), known.reshape(-1), known.shape[1]
     for user in range(len(country)):

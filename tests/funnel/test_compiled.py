@@ -20,9 +20,9 @@ UNTOUCHED = compiled.key_of(np.float32(0), 0)  # where it is read as the worst o
 def test_the_best_of_many_stay_in_their_room(n: int) -> None:
     total, touched = np.arange(1, 33, dtype=np.float32), np.random.default_rng(7).permutation(32).astype(np.uint32)
     keys, best = np.full(64, UNTOUCHED, np.uint64), np.full(8, UNTOUCHED, np.uint64)
-    assert compiled._best_touched(total, touched, np.zeros(32, np.float32), keys[:33], best[:n], n) == n
+    assert compiled._best_touched(total, touched, np.zeros(32, np.float32), keys[:32], best[:n], n) == n
     assert [compiled.number_of(key) for key in best[:n]] == [31, 30, 29, 28][:n]
-    assert (keys[33:] == UNTOUCHED).all() and (best[n:] == UNTOUCHED).all()
+    assert (keys[32:] == UNTOUCHED).all() and (best[n:] == UNTOUCHED).all()
 
 
 @pytest.mark.parametrize("n", [0, 1, 4])
@@ -30,25 +30,36 @@ def test_the_strongest_neighbours_stay_in_their_room(n: int) -> None:
     total, keys = np.arange(1, 33, dtype=np.float32), np.full(64, UNTOUCHED, np.uint64)
     touched, scores, ids = np.arange(32, dtype=np.uint32), np.zeros(n, np.float32), np.zeros(n, np.int32)
     assert compiled._strongest(total, touched, np.zeros(32, np.float32), np.float32(0), np.float32(1),
-                               np.zeros(32, np.float32), keys[:33], scores, ids) == n
+                               np.zeros(32, np.float32), keys[:32], scores, ids) == n
     assert set(ids.tolist()) == {31, 30, 29, 28} - set(range(32 - n)) and not total.any()
-    assert (keys[33:] == UNTOUCHED).all()
+    assert (keys[32:] == UNTOUCHED).all()
 
 
 @pytest.mark.parametrize("n", [1, 3, 40])
 @pytest.mark.parametrize("of", [1, 5, 50, 400])
 @pytest.mark.parametrize("worth", ["spread", "tied", "one far above", "none", "tiny", "infinite"])
-def test_the_keys_of_the_best_hold_the_best_and_few_more(n: int, of: int, worth: str) -> None:
+def test_the_keys_of_the_best_are_those_of_a_sort(n: int, of: int, worth: str) -> None:
     random = np.random.default_rng(of)
     scores = {"spread": random.exponential(size=of), "tied": np.ones(of), "none": -random.random(of),
               "one far above": np.append(random.random(of - 1), 1e30), "tiny": random.integers(0, 3, of) * 1e-45,
               "infinite": np.where(random.random(of) < 0.5, np.inf, 1)}[worth].astype(np.float32)
-    numbers, keys = random.permutation(of).astype(np.uint32), np.full(of + 1, UNTOUCHED, np.uint64)
+    numbers, keys = random.permutation(of).astype(np.uint32), np.zeros(of, np.uint64)
     held = compiled.best_keys(numbers, scores, n, keys)
     best = sorted((-score, number) for score, number in zip(scores.tolist(), numbers.tolist(), strict=True) if score > 0)
-    assert sorted((-compiled.score_of(key), compiled.number_of(key)) for key in keys[:held])[:n] == best[:n]
-    if worth == "spread":
-        assert held <= max(n + n // 4, 5)
+    assert sorted((-compiled.score_of(key), compiled.number_of(key)) for key in keys[:held]) == best[:n]
+
+
+def test_a_border_leaves_few_above() -> None:
+    scores = np.random.default_rng(1).exponential(size=3000).astype(np.float32)
+    assert 60 <= (scores > compiled._border(scores, 60)).sum() <= 75
+
+
+@pytest.mark.parametrize("n", [compiled.FEW, compiled.FEW + 1])
+def test_few_and_many_are_sorted_alike(n: int) -> None:
+    total = np.random.default_rng(n).permutation(400).astype(np.float32)
+    best, touched = np.zeros(n, np.uint64), np.arange(400, dtype=np.uint32)
+    assert compiled._best_touched(total, touched, np.zeros(400, np.float32), np.zeros(400, np.uint64), best, n) == n
+    assert [compiled.number_of(key) for key in best] == np.argsort(-total)[:n].tolist()
 
 
 @pytest.mark.parametrize("limit", [1, 2, 512, 513, 1 << 18, (1 << 18) + 1])
@@ -90,7 +101,7 @@ def test_the_best_places_of_rows_equal_a_sort(n: int) -> None:
     offsets, asked = np.array([0, 0, 5, 60, 61, 100]), random.random(100) < 0.7
     scores = random.integers(-2, 3, 100).astype(np.float32)
     scores[random.integers(0, 100, 30)] = random.choice([np.nan, np.inf, -np.inf, -0.0, -1e-40], 30)
-    found, _ = compiled.lists_of(compiled.best_places(offsets, scores, asked, n))
+    found, _ = compiled.lists_of(compiled.best_of_rows(offsets, scores, asked, n))
     for row, (start, stop) in enumerate(pairwise(offsets.tolist())):
         best = sorted(np.flatnonzero(asked[start:stop]) + start, key=lambda at: (
             np.isnan(scores[at]) or scores[at] == -np.inf, -np.nan_to_num(scores[at], nan=-np.inf), at))

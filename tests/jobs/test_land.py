@@ -10,6 +10,7 @@ import pytest
 
 from jobs import land
 from lake import conversion, landing, lineage, numbered_log, snapshot, sources, storage, writing
+from lake.columns import EVENT, USER, VIDEO
 from lake.lineage import Missing
 from tests.jobs.landing import at, event, events, files_under, landed, parquet, rows_of
 from validation import gate
@@ -21,6 +22,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(gate, "judge", lambda plan, profile: [])
     return tmp_path / "home"
+
+
+def test_the_help_names_every_column_and_what_is_needed(capsys):
+    with pytest.raises(SystemExit):
+        land.main(["--help"])
+    said = capsys.readouterr().out.splitlines()
+    for columns in (EVENT, VIDEO, USER):
+        for column in columns:
+            needed = not column.nullable and column.name != "event_id"
+            assert any(line.startswith("  * " if needed else "    ") and line[4:].split()[:1] == [column.name]
+                       and line.endswith(column.doc) for line in said), column.name
 
 
 def test_days_are_sealed_from_the_first_arrival_to_the_last(home, tmp_path, capsys):
