@@ -44,9 +44,9 @@ def environment() -> dict[str, str]:
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONFIG": str(ROOT / "airflow.cfg"),
         "NIGHTREEL_AIRFLOW_PORT": str(port(home)),
-        "AIRFLOW__API_AUTH__JWT_SECRET_CMD": _reading(_kept(home / "jwt_secret", secrets.token_urlsafe(48))),
-        "AIRFLOW__API__SECRET_KEY_CMD": _reading(_kept(home / "api_secret", secrets.token_urlsafe(48))),
-        "AIRFLOW__CORE__FERNET_KEY_CMD": _reading(_kept(home / "fernet_key", _fernet_key())),
+        **_secret("AIRFLOW__API_AUTH__JWT_SECRET", home / "jwt_secret", secrets.token_urlsafe(48)),
+        **_secret("AIRFLOW__API__SECRET_KEY", home / "api_secret", secrets.token_urlsafe(48)),
+        **_secret("AIRFLOW__CORE__FERNET_KEY", home / "fernet_key", _fernet_key()),
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "PATH": os.pathsep.join([str(Path(python).parent), os.environ.get("PATH", os.defpath)]),
         "PYSPARK_PYTHON": python,
@@ -85,6 +85,14 @@ def free_port(first: int) -> int:
             if probe.connect_ex(("127.0.0.1", candidate)) != 0:
                 return candidate
     raise SystemExit(f"error: no free port between {first} and {first + 99}; set NIGHTREEL_AIRFLOW_PORT")
+
+
+def _secret(name: str, path: Path, fresh: str) -> dict[str, str]:
+    """The command that reads a secret of this home; nothing where the environment names one, as machines that share an
+    Airflow must."""
+    if any(f"{name}{way}" in os.environ for way in ("", "_CMD", "_SECRET")):
+        return {}
+    return {f"{name}_CMD": _reading(_kept(path, fresh))}
 
 
 def _fernet_key() -> str:

@@ -15,7 +15,9 @@ from tests.faults import orchestration
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path / "world"))
-    monkeypatch.delenv("NIGHTREEL_AIRFLOW_PORT", raising=False)
+    for name in ("NIGHTREEL_AIRFLOW_PORT", "AIRFLOW__API_AUTH__JWT_SECRET_CMD", "AIRFLOW__API__SECRET_KEY_CMD",
+                 "AIRFLOW__CORE__FERNET_KEY_CMD"):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path / "world" / "airflow"
 
 
@@ -26,6 +28,13 @@ def test_secrets_are_made_once_for_their_owner_and_are_not_in_the_environment(ho
     for file in home.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, f"{file.name} can be read by others"
         assert file.read_text() not in first.values() and word not in "".join(first.values())
+
+
+def test_a_secret_that_the_environment_names_is_left_alone(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET_CMD", "cat /run/secrets/jwt")
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "shared by all machines")
+    assert not {"AIRFLOW__API_AUTH__JWT_SECRET_CMD", "AIRFLOW__CORE__FERNET_KEY_CMD"} & with_airflow.environment().keys()
+    assert not (home / "jwt_secret").exists() and not (home / "fernet_key").exists() and (home / "api_secret").exists()
 
 
 def test_two_homes_never_share_a_secret(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
