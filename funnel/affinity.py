@@ -53,8 +53,8 @@ def padded_categories(night: Night) -> np.ndarray:
 
 
 def category_affinity(night: Night, users: Users, candidates: Candidates, made: np.ndarray) -> None:
-    """Into made f32[len(affinity_names()), N], zeros: the mean over a video's categories of what the user has to do with
-    each."""
+    """Into made f32[len(affinity_names()), N], zeros: the mean over a video's categories of what the user has to do
+    with each."""
     table = np.concatenate([_history_shares(night, users), _view_rows(night, users)], axis=2)
     compiled.means_of_kinds(candidates.offsets, candidates.video_index, padded_categories(night),
                             len(night.category_names), table, made)

@@ -3,9 +3,9 @@
 All in one file, because numba compiles anew what a changed file holds, not what calls it from another one.
 
 The best n of many are kept as keys: u64 that ascend as scores fall, ties by the smaller id. Where all scores lie in one
-array, a border is found that about n of them reach, and what reaches it becomes keys; where they come piece by piece, keys
-are appended while they have room, then the n smallest are chosen, and from then on what scores less than the n-th is
-passed over. A heap would move numbers about for each that comes.
+array, a border is found that about n of them reach, and what reaches it becomes keys. Where they come piece by piece,
+keys are appended while they have room, then the n smallest are chosen, and from then on what scores less than the n-th
+is passed over. A heap would move numbers about for each that comes.
 """
 
 import numpy as np
@@ -169,8 +169,8 @@ def _any_reaches(scores: np.ndarray, border: float) -> bool:
 
 @njit(cache=True)
 def smallest(keys: np.ndarray, held: np.ndarray, n: int) -> np.ndarray:
-    """u64[R, n]: each row's n smallest of the first held i64[R] of keys u64[R, at least n], in any order, NONE for those
-    it lacks. keys are moved about."""
+    """u64[R, n]: each row's n smallest of the first held i64[R] of keys u64[R, at least n], in any order, NONE where
+    they are fewer. keys are moved about."""
     best = np.full((len(keys), n), NONE, np.uint64)
     for row in range(len(keys)):
         if held[row] > n > 0:
@@ -200,8 +200,8 @@ def _read(keys: np.ndarray) -> tuple:
 
 @njit(cache=True)
 def best_keys(numbers: np.ndarray, scores: np.ndarray, n: int, keys: np.ndarray) -> int:
-    """The keys of the n largest positive scores f32[m] of numbers u32[m], in any order, at the front of keys u64[at least m];
-    returns how many."""
+    """At the front of keys u64[at least m]: those of the n largest positive scores f32[m] of numbers u32[m], in any
+    order; returns how many."""
     if n == 0:  # keys are chosen of at least one
         return 0
     held, border = 0, _border(scores, n)
@@ -215,8 +215,8 @@ def best_keys(numbers: np.ndarray, scores: np.ndarray, n: int, keys: np.ndarray)
 
 @njit(cache=True)
 def _border(scores: np.ndarray, n: int) -> float:
-    """A number from 0 on above which are at least n of the scores, or all positive ones where they are fewer; not many more,
-    unless many are tied or a few are larger by far."""
+    """A number from 0 on above which are at least n of the scores, or all positive ones where they are fewer; not many
+    more, unless many are tied or a few are larger by far."""
     low, high = np.float32(0), np.float32(0)
     for place in range(len(scores)):
         high = scores[place] if scores[place] > high else high
@@ -250,8 +250,8 @@ def products(videos: np.ndarray, users: np.ndarray, user: np.ndarray, video: np.
 
 @njit(cache=True)
 def best_of_rows(offsets: np.ndarray, scores: np.ndarray, asked: np.ndarray, n: int) -> np.ndarray:
-    """Keys u64[U, n]: of each row offsets[u] … offsets[u + 1] of scores f32[N] the n largest among those asked for, bool[N],
-    with their places as numbers, what is not a number last; in any order, NONE where there are fewer."""
+    """Keys u64[U, n]: of each row offsets[u] … offsets[u + 1] of scores f32[N] the n largest among those asked for,
+    bool[N], with their places as numbers, what is not a number last; in any order, NONE where there are fewer."""
     longest = 0
     for row in range(len(offsets) - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
@@ -469,9 +469,9 @@ def _found(slot_of: np.ndarray, found: np.ndarray, used: int, video: int) -> int
 @njit(cache=True)
 def _reach(total: np.ndarray, touched: np.ndarray, user: int, plays: tuple, near: tuple) -> int:
     """Add up the weighted neighbours of a user's plays; returns how many videos were touched. Neither weights nor
-    neighbours are negative, so no total returns to 0, and each video is touched once. First all rows are asked for, then
-    they are read. Whether a video is new can't be foreseen, so each is written down and only counted if it is. Places are unsigned: numba asks of a signed one whether
-    it counts from the end."""
+    neighbours are negative, so no total returns to 0, and each video is touched once. All rows are asked for, then read.
+    Whether a video is new can't be foreseen, so each is written down and only counted if it is. Places are unsigned:
+    numba asks of a signed one whether it counts from the end."""
     offsets, played, weights = plays
     rows, videos, strengths = near
     for place in range(offsets[user], offsets[user + 1]):
@@ -508,8 +508,8 @@ def _best_touched(total: np.ndarray, touched: np.ndarray, worth: np.ndarray, key
 
 @njit(cache=True)
 def _sort_few(keys: np.ndarray, held: int, in_order: np.ndarray) -> None:
-    """Into in_order: the first `held` of distinct keys, ascending: each goes where as many are as are smaller. Up to some
-    200 that takes less time than numba's sort, since the processor compares many at once."""
+    """Into in_order: the first `held` of distinct keys, ascending: each goes where as many are as are smaller. Up to
+    some 200 that takes less time than numba's sort, since the processor compares many at once."""
     for one in range(held):
         key, smaller = keys[one], 0
         for other in range(held):
@@ -519,9 +519,9 @@ def _sort_few(keys: np.ndarray, held: int, in_order: np.ndarray) -> None:
 
 @njit(cache=True)
 def _sort_numbers(numbers: np.ndarray, room: np.ndarray, counted: np.ndarray, limit: int) -> None:
-    """Sort numbers u32[n] below a limit, DIGIT bits at a time from the lowest on. room: u32[at least n]; counted: u32 of
-    every digit. Of a few hundred that takes an eighth of numba's sort. Source: Knuth, "The Art of Computer Programming",
-    volume 3, 5.2.5."""
+    """Sort numbers u32[n] below a limit, DIGIT bits at a time from the lowest on. room: u32[at least n]; counted: u32
+    of every digit. Of a few hundred that takes an eighth of numba's sort. Source: Knuth, "The Art of Computer
+    Programming", volume 3, 5.2.5."""
     digits, shift = np.uint32((1 << DIGIT) - 1), np.uint32(0)
     while limit > np.int64(1) << np.int64(shift):
         counted[:] = 0
@@ -599,9 +599,9 @@ def _excess(kinds: np.ndarray, limits: np.ndarray, user: int, place: int, lately
 
 @njit(cache=True)
 def strongest(played: np.ndarray, user: np.ndarray, video: np.ndarray, near: tuple) -> np.ndarray:
-    """i64[n]: of a user's plays i64[U, m] (-1 for none) the first whose row has the largest positive entry for video i64[n]
-    of user i64[n], ascending; -1 where none has one. near: indptr, indices (u32) and data of a sparse f32[V, V]. A user's
-    videos are distinct."""
+    """i64[n]: of a user's plays i64[U, m] (-1 for none) the first whose row has the largest positive entry for video
+    i64[n] of user i64[n], ascending; -1 where none has one. near: indptr, indices (u32) and data of a sparse f32[V, V].
+    A user's videos are distinct."""
     rows, videos, strengths = near
     found, most = np.full(len(video), -1, np.int64), np.zeros(len(video), np.float32)
     wanted_by, start = np.full(len(rows) - 1, -1, np.int32), 0
@@ -642,7 +642,7 @@ def alike(play_offsets: np.ndarray, played: np.ndarray, offsets: np.ndarray, kin
 
 @njit(cache=True, error_model="numpy")
 def shares(offsets: np.ndarray, scores: np.ndarray, factors: np.ndarray, made: np.ndarray) -> None:
-    """Into made f32[N]: scores f32[N] as shares of the largest of the same user, at least 1e-6, times factors f64[U]."""
+    """Into made f32[N]: scores f32[N] as shares of the same user's largest, at least 1e-6, times factors f64[U]."""
     for user in range(len(offsets) - 1):
         best = np.float32(1e-6)
         for place in range(offsets[user], offsets[user + 1]):
@@ -654,8 +654,9 @@ def shares(offsets: np.ndarray, scores: np.ndarray, factors: np.ndarray, made: n
 @njit(cache=True, error_model="numpy")
 def means_of_kinds(offsets: np.ndarray, video: np.ndarray, kinds: np.ndarray, none: int, table: np.ndarray,
                    made: np.ndarray) -> None:
-    """Into made f32[F, N]: of each candidate, of user u those from offsets[u] to offsets[u + 1], the mean of its user's rows
-    of table f32[U, K + 1, F] over the kinds i64[V, W] of its video i64[N]; `none` fills up, and its row holds zeros."""
+    """Into made f32[F, N], zeros: of each candidate, of user u those from offsets[u] to offsets[u + 1], the mean of its
+    user's rows of table f32[U, K + 1, F] over the kinds i64[V, W] of its video i64[N]; `none` fills up, and its row
+    holds zeros."""
     for user in range(len(offsets) - 1):
         for place in range(offsets[user], offsets[user + 1]):
             count = 0

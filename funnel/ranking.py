@@ -133,8 +133,8 @@ def _user_side(night: Night, users: Users) -> np.ndarray:
 
 
 def _write_pairs(night: Night, users: Users, candidates: Candidates, row: Callable[[str], np.ndarray]) -> None:
-    """Into the row f32[N] of each name, zeros, what depends on user and video: written where it stays, because a batch's
-    rows are more than a core's cache holds, and each copy reads and writes them all."""
+    """Into the row f32[N] of each name, zeros, what depends on user and video: written where it stays, because a
+    batch's rows are more than a core's cache holds, and each copy reads and writes them all."""
     for name in _SCORES:
         if name in candidates.scores:
             row(f"{name}_score")[:] = candidates.scores[name]

@@ -125,6 +125,6 @@ def _endings(night: Night) -> tuple[pa.Array, dict[str, int]]:
     """Nothing, then the title of each video, cut short, then "country lately" of each country with plays; and the place
     of each country's."""
     titles, countries = pa.array(night.titles, pa.string()), sorted(night.by_country)
-    cut = pc.utf8_slice_codeunits(titles, 0, TITLE_LENGTH)
-    endings = pa.concat_arrays([pa.array([""]), cut, pa.array([f"{country} lately" for country in countries], pa.string())])
+    lately = pa.array([f"{country} lately" for country in countries], pa.string())
+    endings = pa.concat_arrays([pa.array([""]), pc.utf8_slice_codeunits(titles, 0, TITLE_LENGTH), lately])
     return endings, {country: 1 + night.size + code for code, country in enumerate(countries)}

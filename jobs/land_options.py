@@ -77,9 +77,9 @@ def _columns() -> str:
             needed = " " if column.nullable or column.name == HASHED_WHERE_ABSENT else "*"
             kind = "time" if column.type == TIMESTAMP else "list<string>" if column.type == TEXTS else column.type
             lines.append(f"  {needed} {column.name:<15} {kind!s:<14} {column.doc}")
-    return "\n".join([*lines, "A log without event_type is landed with --event-type play, one without arrived_at with --arrived-at event_time. "
-                      "Videos and users", "without arrived_at arrive with the first event on them when they are given with their events; "
-                      "alone, with --as-arrived DAY."])
+    return "\n".join([*lines, "A log without event_type is landed with --event-type play, one without arrived_at with "
+                      "--arrived-at event_time.", "Videos and users without arrived_at arrive with the first event on "
+                      "them when given with their events; alone, with --as-arrived DAY."])
 
 
 def parse(argv: list[str]) -> Request:

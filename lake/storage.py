@@ -222,8 +222,9 @@ def _create_in_object_store(path: str, content: bytes) -> bool:
 
     scheme = path.partition("://")[0]
     if scheme not in EXCLUSIVE:
-        raise Refusal(f"{path}: {scheme}:// can't create a file only where there is none, by which one of two runs finds out that "
-                      f"it came second; keep NIGHTREEL_HOME on a disk, or on {' or '.join(f'{name}://' for name in EXCLUSIVE)}")
+        stores = " or ".join(f"{name}://" for name in EXCLUSIVE)
+        raise Refusal(f"{path}: {scheme}:// can't create a file only where there is none, by which one of two runs finds "
+                      f"out that it came second; keep NIGHTREEL_HOME on a disk, or on {stores}")
     try:
         store, inner = fsspec.core.url_to_fs(path)
     except ImportError as error:

@@ -1,6 +1,6 @@
 """The elementwise loops of the networks as nights ask them, compiled by numba; arithmetic as written, as in
-`funnel/compiled.py`. Matrix products stay with numpy. What comes from there (`prefetch`, LINE, AHEAD) is compiled in: whoever
-changes it changes this file too, or numba goes on with what it kept.
+`funnel/compiled.py`. Matrix products stay with numpy. What comes from there (`prefetch`, LINE, AHEAD) is compiled in:
+whoever changes it changes this file too, or numba goes on with what it kept.
 
 `error_model="numpy"`: a division by zero is infinite, and without a check for it eight numbers are divided at once.
 """
@@ -36,8 +36,8 @@ def silu(x: float) -> float:
 @njit(cache=True, error_model="numpy")
 def standardised(columns: np.ndarray, start: int, stop: int, places: np.ndarray, mean: np.ndarray, scale: np.ndarray,
                  clip: float) -> np.ndarray:
-    """f32[F, stop - start]: what columns f32[k, N] at places i64[F] hold from start on, before stop, as deviations within
-    ± clip."""
+    """f32[F, stop - start]: what columns f32[k, N] at places i64[F] hold from start on, before stop, as deviations
+    within ± clip."""
     made = np.empty((len(places), stop - start), np.float32)
     for row in range(len(places)):
         source, shift, factor, target = columns[places[row], start:stop], mean[row], scale[row], made[row]
@@ -123,8 +123,9 @@ def gated(both: np.ndarray, bias: np.ndarray) -> np.ndarray:
 @njit(cache=True)
 def play_vectors(known: np.ndarray, video: np.ndarray, liked: np.ndarray, likes: np.ndarray, offsets: np.ndarray,
                  country: np.ndarray, countries: np.ndarray) -> np.ndarray:
-    """f32[T, d]: of each play its video's vector, a row of known, C-ordered (zeros for -1), and what likes f32[2, d] and countries
-    f32[C, d] have for it. liked: bool[T]. country: i64[U] of the users whose plays are offsets[u] … offsets[u + 1]."""
+    """f32[T, d]: of each play its video's vector, a row of known, C-ordered (zeros for -1), and what likes f32[2, d] and
+    countries f32[C, d] have for it. liked: bool[T]. country: i64[U] of the users whose plays are offsets[u] …
+    offsets[u + 1]."""
     made, numbers, width = np.zeros((len(video), known.shape[1]), np.float32), known.reshape(-1), known.shape[1]
     for user in range(len(country)):
         of_country = countries[country[user]]
@@ -190,8 +191,8 @@ def attend(query: np.ndarray, known: np.ndarray, asked: np.ndarray, offsets: np.
 
 @njit(cache=True, error_model="numpy", fastmath=FUSED)
 def _octaves(asked_s: float, event_s: np.ndarray, factor: float, made: np.ndarray) -> None:
-    """Into made f32: log2(1 + seconds from each event to the asking, at least 0) · factor, within 4e-6 octaves: the exponent,
-    and for the rest m the series of 2 / ln 2 · atanh((m - 1) / (m + 1)). Again so that many go at once."""
+    """Into made f32: log2(1 + seconds from each event to the asking, at least 0) · factor, within 4e-6 octaves: the
+    exponent, and for the rest m the series of 2 / ln 2 · atanh((m - 1) / (m + 1)). Again so that many go at once."""
     for place in range(len(event_s)):
         x = f(max(asked_s - event_s[place], 0.0)) + f(1)
         bits = np.float32(x).view(np.uint32)

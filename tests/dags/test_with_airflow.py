@@ -33,7 +33,8 @@ def test_secrets_are_made_once_for_their_owner_and_are_not_in_the_environment(ho
 def test_a_secret_that_the_environment_names_is_left_alone(home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET_CMD", "cat /run/secrets/jwt")
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "shared by all machines")
-    assert not {"AIRFLOW__API_AUTH__JWT_SECRET_CMD", "AIRFLOW__CORE__FERNET_KEY_CMD"} & with_airflow.environment().keys()
+    made = with_airflow.environment().keys()
+    assert not {"AIRFLOW__API_AUTH__JWT_SECRET_CMD", "AIRFLOW__CORE__FERNET_KEY_CMD"} & made
     assert not (home / "jwt_secret").exists() and not (home / "fernet_key").exists() and (home / "api_secret").exists()
 
 

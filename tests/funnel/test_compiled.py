@@ -45,7 +45,8 @@ def test_the_keys_of_the_best_are_those_of_a_sort(n: int, of: int, worth: str) -
               "infinite": np.where(random.random(of) < 0.5, np.inf, 1)}[worth].astype(np.float32)
     numbers, keys = random.permutation(of).astype(np.uint32), np.zeros(of, np.uint64)
     held = compiled.best_keys(numbers, scores, n, keys)
-    best = sorted((-score, number) for score, number in zip(scores.tolist(), numbers.tolist(), strict=True) if score > 0)
+    worths = zip(scores.tolist(), numbers.tolist(), strict=True)
+    best = sorted((-score, number) for score, number in worths if score > 0)
     assert sorted((-compiled.score_of(key), compiled.number_of(key)) for key in keys[:held]) == best[:n]
 
 

@@ -22,8 +22,9 @@ from lake.refusal import Refusal
 ROOT = Path(__file__).parents[2]
 NIGHT = ("jobs.build events tiles feature_snapshots catalogue histories popularity --as-of 2026-01-12",
          "jobs.recommendations --as-of 2026-01-12 --k 10", "jobs.release --as-of 2026-01-12 --k 10")
-HASHES = ("import json; from publishing.live import load_release; live = load_release(); print(json.dumps("
-          "{name: manifest.content_hash for name, manifest in live.manifests.items()} | {'rows': live.recommendations().num_rows}))")
+HASHES = ("import json; from publishing.live import load_release; live = load_release(); "
+          "hashes = {name: manifest.content_hash for name, manifest in live.manifests.items()}; "
+          "print(json.dumps(hashes | {'rows': live.recommendations().num_rows}))")
 
 
 @pytest.fixture(scope="module")
