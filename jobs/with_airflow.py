@@ -88,9 +88,10 @@ def free_port(first: int) -> int:
 
 
 def _secret(name: str, path: Path, fresh: str) -> dict[str, str]:
-    """The command that reads a secret of this home; nothing where the environment names one, as machines that share an
-    Airflow must."""
-    if any(f"{name}{way}" in os.environ for way in ("", "_CMD", "_SECRET")):
+    """The command that reads a secret of this home; nothing where the environment names another, as machines that share
+    an Airflow must. What an earlier call put there, of this home or another, is no other."""
+    earlier = _reading(Path(os.environ.get("AIRFLOW_HOME", "")) / path.name)
+    if any(os.environ.get(f"{name}{way}", earlier) != earlier for way in ("", "_CMD", "_SECRET")):
         return {}
     return {f"{name}_CMD": _reading(_kept(path, fresh))}
 

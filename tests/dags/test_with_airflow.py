@@ -16,7 +16,7 @@ from tests.faults import orchestration
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path / "world"))
     for name in ("NIGHTREEL_AIRFLOW_PORT", "AIRFLOW__API_AUTH__JWT_SECRET_CMD", "AIRFLOW__API__SECRET_KEY_CMD",
-                 "AIRFLOW__CORE__FERNET_KEY_CMD"):
+                 "AIRFLOW__CORE__FERNET_KEY_CMD", "AIRFLOW_HOME"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "world" / "airflow"
 
@@ -39,9 +39,16 @@ def test_a_secret_that_the_environment_names_is_left_alone(home: Path, monkeypat
 
 
 def test_two_homes_never_share_a_secret(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    first = with_airflow.password()
+    first, word = with_airflow.environment(), with_airflow.password()
+    for name, value in first.items():  # a shell that lives in the first home
+        monkeypatch.setenv(name, value)
+    assert with_airflow.environment() == first | {"PATH": with_airflow.environment()["PATH"],
+                                                  "PYTHONPATH": with_airflow.environment()["PYTHONPATH"]}
     monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path / "other"))
-    assert with_airflow.password() != first
+    other = with_airflow.environment()
+    secrets = [name for name in first if name.endswith("_CMD")]
+    assert len(secrets) == 3 and not {first[name] for name in secrets} & {other[name] for name in secrets}
+    assert with_airflow.password() != word
 
 
 def test_a_lake_in_an_object_store_keeps_airflow_on_a_disk(monkeypatch: pytest.MonkeyPatch):
