@@ -1,7 +1,8 @@
 """# nightly: tomorrow's recommendations, every night
 
 The run of day D (its logical date, 00:00 UTC) sees exactly what had arrived before D and ends in one release of D.
-Every task is a command line; its log begins with the line to type in a terminal (`make night AS_OF=D` runs them all).
+Every task but training_ended is a command line; its log begins with the line to type in a terminal (`make night AS_OF=D`
+runs them all).
 
 - **wait** commits nothing. *Red*: day D-1, or one before it, was never landed; the log names it. Land it
   (`python -m jobs.land …`; an empty day counts), then clear this task. It waits 6 hours; only a killed wait is retried.
@@ -24,8 +25,8 @@ Every task is a command line; its log begins with the line to type in a terminal
 reused, so clearing any task, or the whole run, is always safe and never doubles anything.
 
 **Backfill** (both days included; runs them oldest first): `make backfill FROM=2026-02-03 TO=2026-02-05`, or
-`airflow backfill create --dag-id nightly --from-date 2026-02-03 --to-date 2026-02-05`. An old day is computed and
-kept, but a day older than the live release is never released by itself.
+`airflow backfill create --dag-id nightly --from-date 2026-02-03 --to-date 2026-02-05 --reprocess-behavior failed
+--max-active-runs 1`. An old day is computed and kept, but a day older than the live release is never released by itself.
 
 **Roll back** (to the release before, or to one by number): `python -m jobs.rollback [--to NUMBER]`. It is a new
 release of old tables, without the videos blocked since. Clearing the bad night does not bring it back.
@@ -46,7 +47,7 @@ with DAG(
     "nightly",
     doc_md=__doc__,
     description="The recommendations of a day, from its log to a release",
-    # No start date: any past day can be run. Switching the DAG on starts with the next midnight, not with the last.
+    # No start date: any past day can be run. Switched on for the first time, it starts with the next midnight.
     schedule=CronTriggerTimetable("0 0 * * *", timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,

@@ -2,10 +2,12 @@
 
     python -m jobs.ui
 
-`make ui` runs it. It prints the addresses, and the password of Airflow's administrator.
+`make ui` runs it. It prints the addresses, and the password of Airflow's administrator. Where `MLFLOW_TRACKING_URI`
+names a server, models are looked at there, and none is started here.
 """
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -27,15 +29,21 @@ def mlflow_command(port: int) -> list[str]:
     ]  # fmt: skip
 
 
+def tracking_server() -> str:
+    """The server that MLFLOW_TRACKING_URI names, without a password; empty where it names a store or nothing."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return re.sub(r"//[^/@]*@", "//", uri) if uri.startswith(("http://", "https://")) else ""
+
+
 def main() -> int:
     environment = {**os.environ, **with_airflow.environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    port = with_airflow.free_port(5000)
+    port, server = with_airflow.free_port(5000), tracking_server()
     with local_airflow.running((SCHEDULER, DAG_PROCESSOR, API_SERVER, TRIGGERER)) as airflow:
-        mlflow = [local_airflow.start(mlflow_command(port), environment, "mlflow")]
+        mlflow = [] if server else [local_airflow.start(mlflow_command(port), environment, "mlflow")]
         try:
             print(f"Airflow  {airflow.url}   user {with_airflow.USER}   password {with_airflow.password()}")
-            print(f"MLflow   http://127.0.0.1:{port}")
-            print("Both listen on this machine only. Ctrl-C stops them.", flush=True)
+            print(f"MLflow   {server or f'http://127.0.0.1:{port}'}")
+            print("What runs here listens on this machine only. Ctrl-C stops it.", flush=True)
             while True:
                 time.sleep(3600)
         except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobs import airflow_progress, local_airflow, with_airflow
+from jobs import airflow_progress, local_airflow, ui, with_airflow
 from tests.faults import orchestration
 
 
@@ -49,6 +49,14 @@ def test_two_homes_never_share_a_secret(home: Path, monkeypatch: pytest.MonkeyPa
     secrets = [name for name in first if name.endswith("_CMD")]
     assert len(secrets) == 3 and not {first[name] for name in secrets} & {other[name] for name in secrets}
     assert with_airflow.password() != word
+
+
+@pytest.mark.parametrize(("uri", "server"), [
+    ("https://me:hunter2@mlflow.example.org/m", "https://mlflow.example.org/m"), ("http://127.0.0.1:5000",) * 2,
+    ("sqlite:////var/mlflow.db", ""), ("", "")])
+def test_a_tracking_server_is_named_without_its_password(uri: str, server: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert ui.tracking_server() == server
 
 
 def test_a_lake_in_an_object_store_keeps_airflow_on_a_disk(monkeypatch: pytest.MonkeyPatch):
