@@ -7,7 +7,6 @@ names a server, models are looked at there, and none is started here.
 """
 
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -31,8 +30,10 @@ def mlflow_command(port: int) -> list[str]:
 
 def tracking_server() -> str:
     """The server that MLFLOW_TRACKING_URI names, without a password; empty where it names a store or nothing."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    return re.sub(r"//[^/@]*@", "//", uri) if uri.startswith(("http://", "https://")) else ""
+    from training import registry
+
+    uri = registry.tracking_uri()
+    return registry.LOGIN.sub("", uri) if uri.startswith(("http://", "https://")) else ""
 
 
 def main() -> int:

@@ -23,9 +23,13 @@ EXCLUSIVE = {"s3": "s3fs", "gs": "gcsfs"}  # object stores that create a file on
 
 
 def home() -> str:
-    """The root of everything made at run time: `NIGHTREEL_HOME`, by default `./var`, made absolute."""
+    """The root of everything made at run time: `NIGHTREEL_HOME`, by default `./var`, made absolute. Refusal: a store that
+    can't hold one."""
     root = os.environ.get("NIGHTREEL_HOME") or "var"
-    return root.rstrip("/") if "://" in root else _absolute(root, os.getcwd())
+    if is_local(root):
+        return _absolute(root, os.getcwd())
+    _package(root)
+    return root.rstrip("/")
 
 
 @lru_cache(maxsize=4)
@@ -220,17 +224,23 @@ def _temporary(path: str) -> tuple[int, str]:
 def _create_in_object_store(path: str, content: bytes) -> bool:
     import fsspec  # only object stores need it
 
-    scheme = path.partition("://")[0]
-    if scheme not in EXCLUSIVE:
-        stores = " or ".join(f"{name}://" for name in EXCLUSIVE)
-        raise Refusal(f"{path}: {scheme}:// can't create a file only where there is none, by which one of two runs finds "
-                      f"out that it came second; keep NIGHTREEL_HOME on a disk, or on {stores}")
+    package = _package(path)
     try:
         store, inner = fsspec.core.url_to_fs(path)
     except ImportError as error:
-        raise Refusal(f"{path}: needs a package that is not installed; run: pip install {EXCLUSIVE[scheme]}") from error
+        raise Refusal(f"{path}: needs a package that is not installed; run: pip install {package}") from error
     try:
         store.pipe_file(inner, content, mode="create")
     except FileExistsError:
         return False
     return True
+
+
+def _package(path: str) -> str:
+    """What creates files of a store only where there is none. Refusal: nothing does."""
+    scheme = path.partition("://")[0]
+    if scheme not in EXCLUSIVE:
+        stores = " or ".join(f"{name}://" for name in EXCLUSIVE)
+        raise Refusal(f"{path}: {scheme}:// can't create a file only where there is none, by which one of two runs finds "
+                      f"out that it came second; keep NIGHTREEL_HOME on a disk, or on {stores}")
+    return EXCLUSIVE[scheme]

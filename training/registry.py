@@ -25,6 +25,7 @@ MODEL = "nightreel"
 EXPERIMENT = "nightreel"
 _IDENTITY = "training_identity"
 LONGEST_S = 600.0
+LOGIN = re.compile(r"(?<=//)[^/\s]*@")  # of a URI: it may hold a password
 
 
 class Unavailable(Exception):
@@ -78,7 +79,7 @@ def _client() -> Iterator["MlflowClient"]:
 
             yield MlflowClient(tracking_uri())
     except Exception as error:  # MLflow raises its own, SQLAlchemy's, requests' and OSError
-        said = re.sub(r"//[^/@\s]*@", "//***@", str(error)).partition("\n")[0][:200]  # a URI may hold a password
+        said = LOGIN.sub("***@", str(error)).partition("\n")[0][:200]
         raise Unavailable(f"MLflow: {type(error).__name__}: {said}") from None
 
 

@@ -42,8 +42,8 @@ def test_two_homes_never_share_a_secret(home: Path, monkeypatch: pytest.MonkeyPa
     first, word = with_airflow.environment(), with_airflow.password()
     for name, value in first.items():  # a shell that lives in the first home
         monkeypatch.setenv(name, value)
-    assert with_airflow.environment() == first | {"PATH": with_airflow.environment()["PATH"],
-                                                  "PYTHONPATH": with_airflow.environment()["PYTHONPATH"]}
+    again = with_airflow.environment()
+    assert again == first | {name: again[name] for name in ("PATH", "PYTHONPATH")}
     monkeypatch.setenv("NIGHTREEL_HOME", str(tmp_path / "other"))
     other = with_airflow.environment()
     secrets = [name for name in first if name.endswith("_CMD")]
@@ -53,6 +53,7 @@ def test_two_homes_never_share_a_secret(home: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(("uri", "server"), [
     ("https://me:hunter2@mlflow.example.org/m", "https://mlflow.example.org/m"), ("http://127.0.0.1:5000",) * 2,
+    ("http://me:hunter@2@127.0.0.1:5000", "http://127.0.0.1:5000"),
     ("sqlite:////var/mlflow.db", ""), ("", "")])
 def test_a_tracking_server_is_named_without_its_password(uri: str, server: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

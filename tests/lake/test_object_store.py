@@ -83,7 +83,10 @@ def test_a_night_there_has_the_content_that_it_has_on_a_disk(bucket: str, tmp_pa
 
 
 @pytest.mark.parametrize("home", ["hdfs://host/home", "abfs://container/home"])
-def test_a_store_that_can_not_tell_who_came_first_is_refused(home: str) -> None:
+def test_a_store_that_can_not_tell_who_came_first_is_refused(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTREEL_HOME", home)
+    with pytest.raises(Refusal, match="NIGHTREEL_HOME on a disk, or on s3:// or gs://"):
+        storage.home()  # before anything is read or written
     with pytest.raises(Refusal, match="NIGHTREEL_HOME on a disk, or on s3:// or gs://"):
         storage._create_in_object_store(f"{home}/log/releases/000001.json", b"{}")
 
